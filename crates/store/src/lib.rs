@@ -1,0 +1,1 @@
+//! aseptic store
