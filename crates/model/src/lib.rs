@@ -7,11 +7,28 @@
 //! **Absent on purpose:** anything that decides, stores or runs; see the leaves above this crate.
 
 mod canonical;
+mod decision;
 mod diagnosis;
 mod digest;
+mod event;
+mod name;
 mod path;
+mod plan;
+mod quantity;
+mod record;
+mod reference;
+pub mod spec;
 
 pub use canonical::{CanonicalError, canonical_digest, from_canonical, to_canonical};
+pub use decision::{Decision, Outcome, Reason};
 pub use diagnosis::{Class, Diagnose, Diagnosis};
 pub use digest::{Digest, DigestTextError};
+pub use event::{ENTRY_FORMAT, Entry, Event};
+pub use name::{DatasetName, ExperimentName, InputName, Label, NameError, ProjectName, RunId};
 pub use path::{FilePath, FilePathError, escape_bytes};
+pub use plan::{Code, Environment, Host, Input, InputSource, Limits, PLAN_FORMAT, Package, Plan, Python};
+pub use quantity::{ByteSize, QuantityError, Timestamp, describe_ms, parse_duration};
+pub use record::{
+    Denied, Lineage, Log, Logs, Output, RUN_SCHEMA, RunRecord, Skipped, Status, Wall, WallState,
+};
+pub use reference::{Endpoint, EndpointError, InputRef, InputRefError, RunRef};

@@ -1,0 +1,205 @@
+//! The plan of a run: everything it will see and may do, resolved before anything starts.
+//!
+//! **Invariant:** two runs with equal plans see equal inputs. No run id, no time and no path of a
+//! temporary file enters a plan, so its digest names what was approved and can be asked for again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    CanonicalError, DatasetName, Digest, Endpoint, ExperimentName, FilePath, InputName, Label, ProjectName,
+    RunId, canonical_digest,
+};
+
+/// Version tag of [`Plan`] on disk.
+pub const PLAN_FORMAT: &str = "aseptic.plan/1";
+
+/// A fully resolved plan. Its canonical bytes are its one text form; see `docs/formats/plan.md`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Plan {
+    /// [`PLAN_FORMAT`].
+    pub format: String,
+    /// The project whose store and datasets the run uses.
+    pub project: ProjectName,
+    /// The experiment of the spec, if the run has one.
+    pub experiment: Option<ExperimentName>,
+    /// Program and arguments; the program is looked up in the run's own `PATH`.
+    pub command: Vec<String>,
+    /// Parameters, handed to the job as the JSON file that `ASEPTIC_PARAMS` names.
+    pub params: BTreeMap<String, serde_json::Value>,
+    /// The code at `/work`, or nothing for an empty `/work`.
+    pub code: Option<Code>,
+    /// The software the job runs on.
+    pub environment: Environment,
+    /// The inputs at `/data/<name>`.
+    pub inputs: BTreeMap<InputName, Input>,
+    /// The destinations the job may reach.
+    pub network: BTreeSet<Endpoint>,
+    /// Bounds of the run.
+    pub limits: Limits,
+    /// Named elements that may go unenforced on this host; the record repeats them.
+    pub accept: BTreeSet<String>,
+}
+
+impl Plan {
+    /// The digest that gets approved: BLAKE3 of the canonical bytes.
+    ///
+    /// # Errors
+    /// [`CanonicalError`] when a parameter is a number that JSON cannot hold.
+    pub fn digest(&self) -> Result<Digest, CanonicalError> {
+        canonical_digest(self)
+    }
+
+    /// Labels of the outputs: every label of every input.
+    #[must_use]
+    pub fn output_labels(&self) -> BTreeSet<Label> {
+        self.inputs.values().flat_map(|input| input.labels.iter().cloned()).collect()
+    }
+}
+
+/// The code of a run: a snapshot of the working tree as it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Code {
+    /// The tree.
+    pub snapshot: Digest,
+    /// Number of files in it.
+    pub files: u64,
+    /// Their total size.
+    pub bytes: u64,
+    /// The git commit that was checked out, in hexadecimal digits.
+    pub git_commit: Option<String>,
+}
+
+/// One input.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Input {
+    /// What it was resolved from.
+    pub source: InputSource,
+    /// The exact tree the job sees.
+    pub snapshot: Digest,
+    /// Number of files in it.
+    pub files: u64,
+    /// Their total size.
+    pub bytes: u64,
+    /// Labels, which flow to the outputs.
+    pub labels: BTreeSet<Label>,
+}
+
+/// Where an input comes from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "lowercase")]
+pub enum InputSource {
+    /// A version of a dataset.
+    Dataset {
+        /// Its name.
+        name: DatasetName,
+        /// Its version, from 1.
+        version: u32,
+    },
+    /// Outputs of a sealed run.
+    Artifact {
+        /// The run.
+        run: RunId,
+        /// The output, or all of them.
+        path: Option<FilePath>,
+    },
+}
+
+/// The software a job runs on, as found when the plan was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Environment {
+    /// The Python environment, mounted read-only at its own path.
+    pub python: Option<Python>,
+    /// Variables that the spec sets.
+    pub variables: BTreeMap<String, String>,
+    /// The machine.
+    pub host: Host,
+}
+
+/// A Python environment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Python {
+    /// Its directory (`sys.prefix`), absolute.
+    pub prefix: String,
+    /// The installation it builds on (`sys.base_prefix`), absolute.
+    pub base_prefix: String,
+    /// Version, such as `3.11.7`.
+    pub version: String,
+    /// Digest of the interpreter's executable file.
+    pub interpreter: Digest,
+    /// Installed packages, by name.
+    pub packages: Vec<Package>,
+}
+
+/// An installed package.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Package {
+    /// Name as the package gives it.
+    pub name: String,
+    /// Version.
+    pub version: String,
+    /// Digest of its `RECORD`, which lists the digest of every file that was installed.
+    pub record: Option<Digest>,
+}
+
+/// What of the machine can change a result.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Host {
+    /// Kernel release, such as `6.1.0-18-amd64`.
+    pub kernel: String,
+    /// Machine architecture, such as `x86_64`.
+    pub architecture: String,
+    /// CPU model.
+    pub cpu: String,
+}
+
+/// Bounds of a run. Times in milliseconds, sizes in bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Limits {
+    /// Wall-clock time after which the job is asked to end.
+    pub wall_ms: Option<u64>,
+    /// Time between asking (`TERM`) and ending it (`KILL`).
+    pub grace_ms: u64,
+    /// Tasks (processes and threads) alive at once.
+    pub processes: u32,
+    /// Memory.
+    pub memory_bytes: Option<u64>,
+    /// Processors.
+    pub cpus: Option<u32>,
+    /// Bytes written outside `/out`.
+    pub scratch_bytes: Option<u64>,
+}
+
+impl Limits {
+    /// Grace period where the spec names none: long enough to write a checkpoint.
+    pub const GRACE_MS: u64 = 10_000;
+
+    /// Tasks where the spec names none: a data loader per core on the largest machines, and still no
+    /// fork bomb that reaches the host's own limit of 32,768.
+    pub const PROCESSES: u32 = 16_384;
+
+    /// Fewest tasks that can be enforced: Linux keeps 300 process ids back (`RESERVED_PIDS`).
+    pub const PROCESSES_MIN: u32 = 1;
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            wall_ms: None,
+            grace_ms: Self::GRACE_MS,
+            processes: Self::PROCESSES,
+            memory_bytes: None,
+            cpus: None,
+            scratch_bytes: None,
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! The record of a sealed run: what was planned, what was enforced, what happened, what came out.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Code, Decision, Digest, Environment, ExperimentName, FilePath, Input, InputName, Label, Limits,
+    ProjectName, RunId, Timestamp,
+};
+
+/// Version tag of [`RunRecord`], in the store and in the output of `--json`.
+pub const RUN_SCHEMA: &str = "aseptic.run/1";
+
+/// Everything known of a run. See `docs/formats/run.md`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunRecord {
+    /// [`RUN_SCHEMA`].
+    pub schema: String,
+    /// The run.
+    pub run: RunId,
+    /// Its project.
+    pub project: ProjectName,
+    /// Its experiment.
+    pub experiment: Option<ExperimentName>,
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// Its parameters.
+    pub params: BTreeMap<String, serde_json::Value>,
+    /// Digest of its plan.
+    pub plan: Digest,
+    /// The decision on the plan.
+    pub decision: Decision,
+    /// How it ended.
+    pub status: Status,
+    /// Why it ended, in words, when the job did not end by itself.
+    pub reason: Option<String>,
+    /// Exit code of the job.
+    pub exit_code: Option<i32>,
+    /// Number of the signal that ended the job.
+    pub signal: Option<i32>,
+    /// When the plan was made.
+    pub planned: Timestamp,
+    /// When the run was over.
+    pub ended: Timestamp,
+    /// From the start of the job to its end.
+    pub duration_ms: f64,
+    /// What aseptic itself took, by step.
+    pub overhead_ms: BTreeMap<String, f64>,
+    /// The code it ran.
+    pub code: Option<Code>,
+    /// The software it ran on.
+    pub environment: Environment,
+    /// What it could read.
+    pub inputs: BTreeMap<InputName, Input>,
+    /// What it did read.
+    pub lineage: Lineage,
+    /// Every file it left, by path.
+    pub outputs: Vec<Output>,
+    /// The tree of all outputs.
+    pub outputs_snapshot: Option<Digest>,
+    /// Files of the code that it deleted from its own copy.
+    pub deleted: Vec<FilePath>,
+    /// What it left that is not kept, with the reason.
+    pub skipped: Vec<Skipped>,
+    /// Labels of the outputs.
+    pub labels: BTreeSet<Label>,
+    /// What it tried and was denied, as far as `observed` says that this is seen.
+    pub denied: Vec<Denied>,
+    /// What it printed.
+    pub logs: Logs,
+    /// The bounds it ran under.
+    pub limits: Limits,
+    /// What enforced the plan, wall by wall.
+    pub walls: Vec<Wall>,
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// The job ended with exit code 0.
+    Succeeded,
+    /// The job ended with another exit code, by a signal, or at one of its limits.
+    Failed,
+    /// The plan was denied; nothing started.
+    Denied,
+    /// The run was interrupted: by the user, or because its supervisor died.
+    Aborted,
+}
+
+impl Status {
+    /// The word used in every output.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::Denied => "denied",
+            Self::Aborted => "aborted",
+        }
+    }
+}
+
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// What a run read of its inputs, as the kernel saw it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Lineage {
+    /// Whether every opened file is listed.
+    pub complete: bool,
+    /// Why not, if not.
+    pub incomplete_because: Option<String>,
+    /// Opened files of each input, sorted.
+    pub read: BTreeMap<InputName, BTreeSet<FilePath>>,
+}
+
+/// One output file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Output {
+    /// Its path: `out/…` for what was written to `/out`, `work/…` for changes in `/work`.
+    pub path: FilePath,
+    /// Size in bytes.
+    pub size: u64,
+    /// BLAKE3, the name of its bytes in the store.
+    pub blake3: Digest,
+    /// SHA-256 in hexadecimal digits, for tools outside.
+    pub sha256: String,
+}
+
+/// Something a run left that is not kept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Skipped {
+    /// Where it was.
+    pub path: FilePath,
+    /// Why it is not kept.
+    pub reason: String,
+}
+
+/// One kind of attempt that was denied.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Denied {
+    /// What was tried: `connect`, or the rule that denied the plan.
+    pub action: String,
+    /// On what: `93.184.216.34:443`, `data.train`.
+    pub target: String,
+    /// How often.
+    pub count: u64,
+}
+
+/// What a run printed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Logs {
+    /// Standard output.
+    pub stdout: Option<Log>,
+    /// Standard error.
+    pub stderr: Option<Log>,
+}
+
+/// One stream of a run.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// The kept bytes.
+    pub blake3: Digest,
+    /// How many are kept.
+    pub size: u64,
+    /// How many more were shown but not kept.
+    pub dropped: u64,
+}
+
+/// One wall of the sandbox and what became of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Wall {
+    /// Its name, such as `network namespace`.
+    pub name: String,
+    /// Whether it stood.
+    pub state: WallState,
+    /// Detail, or what is missing.
+    pub detail: Option<String>,
+}
+
+/// Whether a wall stood during a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum WallState {
+    /// It stood from before the job's first instruction to its end.
+    Done,
+    /// It did not stand; the plan accepted that, or this version does not have it.
+    NotEnforced,
+}

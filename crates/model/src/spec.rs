@@ -1,0 +1,396 @@
+//! The spec: `aseptic.toml` as a user writes it, before anything is resolved.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use crate::{
+    ByteSize, Class, Diagnose, Diagnosis, Endpoint, ExperimentName, InputName, InputRef, Limits, ProjectName,
+    parse_duration,
+};
+
+/// Largest spec in bytes: a thousand times a long one, and small enough to parse in milliseconds.
+pub const SPEC_BYTES_MAX: usize = 1 << 20;
+
+/// A parsed spec.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Spec {
+    /// The project.
+    pub project: ProjectName,
+    /// Its experiments.
+    pub experiments: BTreeMap<ExperimentName, Experiment>,
+}
+
+/// One experiment.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Experiment {
+    /// Program and arguments.
+    pub command: Vec<String>,
+    /// Parameters.
+    pub params: BTreeMap<String, serde_json::Value>,
+    /// Inputs.
+    pub data: BTreeMap<InputName, InputRef>,
+    /// Destinations.
+    pub network: BTreeSet<Endpoint>,
+    /// Bounds.
+    pub limits: Limits,
+    /// Directory or interpreter of the Python environment, relative to the spec.
+    pub python: Option<String>,
+    /// Environment variables.
+    pub variables: BTreeMap<String, String>,
+    /// Named elements that may go unenforced.
+    pub accept: BTreeSet<String>,
+}
+
+/// Why a spec is refused. The line counts from 1.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum SpecError {
+    /// Over [`SPEC_BYTES_MAX`].
+    #[error("the spec has {bytes} bytes, and at most {SPEC_BYTES_MAX} are read")]
+    TooLarge {
+        /// Its size.
+        bytes: u64,
+    },
+    /// Not UTF-8, or not TOML.
+    #[error("line {line}: {message}")]
+    Syntax {
+        /// Where.
+        line: usize,
+        /// The parser's words.
+        message: String,
+    },
+    /// A key that no version knows.
+    #[error("line {line}: unknown key `{key}` in {table}")]
+    UnknownKey {
+        /// Where.
+        line: usize,
+        /// The key.
+        key: String,
+        /// The table it stands in.
+        table: String,
+        /// The nearest known key.
+        nearest: Option<&'static str>,
+    },
+    /// A key that must be there.
+    #[error("{table} has no `{key}`")]
+    MissingKey {
+        /// The key.
+        key: &'static str,
+        /// The table it belongs in.
+        table: String,
+    },
+    /// A value of the wrong type or form.
+    #[error("line {line}: `{key}`: {message}")]
+    Value {
+        /// Where.
+        line: usize,
+        /// The key.
+        key: String,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+impl Diagnose for SpecError {
+    fn diagnosis(&self) -> Diagnosis {
+        let (code, help) = match self {
+            Self::TooLarge { .. } => {
+                ("spec/too-large", "keep data out of the spec; name it under `data`".into())
+            }
+            Self::Syntax { .. } => ("spec/syntax", "correct the line; the format is TOML 1.0".into()),
+            Self::UnknownKey { nearest: Some(nearest), .. } => {
+                ("spec/unknown-key", format!("did you mean `{nearest}`?"))
+            }
+            Self::UnknownKey { .. } => {
+                ("spec/unknown-key", "remove the key; `docs/spec.md` lists those there are".into())
+            }
+            Self::MissingKey { key, .. } => ("spec/missing-key", format!("add `{key}`; see `docs/spec.md`")),
+            Self::Value { .. } => ("spec/value", "correct the value; see `docs/spec.md`".into()),
+        };
+        Diagnosis::new(Class::User, code, help)
+    }
+}
+
+impl Spec {
+    /// Parses a spec strictly: an unknown key is an error that names the nearest known one.
+    ///
+    /// # Errors
+    /// [`SpecError`], with the line it is about.
+    ///
+    /// Source: `docs/spec.md`; TOML 1.0.
+    pub fn parse(bytes: &[u8]) -> Result<Self, SpecError> {
+        if bytes.len() > SPEC_BYTES_MAX {
+            return Err(SpecError::TooLarge { bytes: bytes.len() as u64 });
+        }
+        let text = std::str::from_utf8(bytes).map_err(|error| SpecError::Syntax {
+            line: 1 + bytes[..error.valid_up_to()].iter().filter(|byte| **byte == b'\n').count(),
+            message: "the spec is not UTF-8 text".to_owned(),
+        })?;
+        let source = Source { text };
+        let root = DeTable::parse(text).map_err(|error| source.syntax(&error))?;
+        let root = source.table("the spec", root.get_ref(), &["project", "experiment"])?;
+        let project = source.child(&root, "the spec", "project")?;
+        let project = source.table("[project]", project, &["name"])?;
+        let name = project.get("name").ok_or_else(|| missing("name", "[project]"))?;
+        let mut experiments = BTreeMap::new();
+        if root.contains_key("experiment") {
+            for (key, value) in source.child(&root, "the spec", "experiment")? {
+                let name: ExperimentName =
+                    key.get_ref().parse().map_err(|error| source.value("experiment", key.span(), &error))?;
+                experiments.insert(name, source.experiment(key.get_ref(), value)?);
+            }
+        }
+        Ok(Self { project: source.parsed("name", name)?, experiments })
+    }
+}
+
+const EXPERIMENT_KEYS: [&str; 7] = ["command", "params", "data", "network", "limits", "env", "accept"];
+const ENV_KEYS: [&str; 2] = ["python", "variables"];
+const LIMIT_KEYS: [&str; 6] = ["wall", "grace", "processes", "memory", "cpus", "scratch"];
+
+/// A TOML table by key, after its keys were checked.
+type Table<'t, 's> = BTreeMap<&'t str, &'t Spanned<DeValue<'s>>>;
+
+struct Source<'s> {
+    text: &'s str,
+}
+
+impl<'s> Source<'s> {
+    fn experiment(&self, name: &str, value: &Spanned<DeValue<'s>>) -> Result<Experiment, SpecError> {
+        let title = format!("[experiment.{name}]");
+        let table = self.as_table(name, value)?;
+        let table = self.table(&title, table, &EXPERIMENT_KEYS)?;
+        let command = table.get("command").ok_or_else(|| missing("command", &title))?;
+        let mut experiment = Experiment { command: self.typed("command", command)?, ..Experiment::default() };
+        if experiment.command.first().is_none_or(String::is_empty) {
+            return Err(self.value("command", command.span(), &"the first element is the program"));
+        }
+        if let Some(params) = table.get("params") {
+            experiment.params = self.typed("params", params)?;
+        }
+        if let Some(data) = table.get("data") {
+            for (key, reference) in self.as_table("data", data)? {
+                let name = key.get_ref().parse().map_err(|error| self.value("data", key.span(), &error))?;
+                experiment.data.insert(name, self.parsed(key.get_ref(), reference)?);
+            }
+        }
+        if let Some(network) = table.get("network") {
+            experiment.network = self.typed("network", network)?;
+        }
+        if let Some(accept) = table.get("accept") {
+            experiment.accept = self.typed("accept", accept)?;
+        }
+        if let Some(limits) = table.get("limits") {
+            let entries = self.table("limits", self.as_table("limits", limits)?, &LIMIT_KEYS)?;
+            for (key, value) in entries {
+                let text = match value.get_ref() {
+                    DeValue::Integer(number) => number.as_str().to_owned(),
+                    _ => self.typed(key, value)?,
+                };
+                set_limit(&mut experiment.limits, key, &text)
+                    .map_err(|error| self.value(key, value.span(), &error))?;
+            }
+        }
+        if let Some(env) = table.get("env") {
+            let env = self.table("env", self.as_table("env", env)?, &ENV_KEYS)?;
+            if let Some(python) = env.get("python") {
+                experiment.python = Some(self.typed("python", python)?);
+            }
+            if let Some(variables) = env.get("variables") {
+                experiment.variables = self.typed("variables", variables)?;
+            }
+        }
+        Ok(experiment)
+    }
+
+    /// The entries of `table`, none of them unknown.
+    fn table<'t>(
+        &self,
+        title: &str,
+        table: &'t DeTable<'s>,
+        known: &[&'static str],
+    ) -> Result<Table<'t, 's>, SpecError> {
+        for key in table.keys() {
+            if !known.contains(&key.get_ref().as_ref()) {
+                return Err(SpecError::UnknownKey {
+                    line: self.line(key.span().start),
+                    key: shown(key.get_ref()),
+                    table: title.to_owned(),
+                    nearest: nearest(key.get_ref(), known),
+                });
+            }
+        }
+        Ok(table.iter().map(|(key, value)| (key.get_ref().as_ref(), value)).collect())
+    }
+
+    fn child<'t>(
+        &self,
+        table: &Table<'t, 's>,
+        title: &str,
+        key: &'static str,
+    ) -> Result<&'t DeTable<'s>, SpecError> {
+        self.as_table(key, table.get(key).ok_or_else(|| missing(key, title))?)
+    }
+
+    fn as_table<'t>(&self, key: &str, value: &'t Spanned<DeValue<'s>>) -> Result<&'t DeTable<'s>, SpecError> {
+        value.get_ref().as_table().ok_or_else(|| self.value(key, value.span(), &"expected a table"))
+    }
+
+    fn typed<T: serde::de::DeserializeOwned>(
+        &self,
+        key: &str,
+        value: &Spanned<DeValue<'s>>,
+    ) -> Result<T, SpecError> {
+        let deserializer = toml::de::ValueDeserializer::from(value.clone());
+        T::deserialize(deserializer).map_err(|error| self.value(key, value.span(), &error.message()))
+    }
+
+    fn parsed<T: std::str::FromStr<Err: fmt::Display>>(
+        &self,
+        key: &str,
+        value: &Spanned<DeValue<'s>>,
+    ) -> Result<T, SpecError> {
+        let text: String = self.typed(key, value)?;
+        text.parse().map_err(|error| self.value(key, value.span(), &error))
+    }
+
+    fn value(&self, key: &str, span: std::ops::Range<usize>, message: &dyn fmt::Display) -> SpecError {
+        SpecError::Value { line: self.line(span.start), key: shown(key), message: message.to_string() }
+    }
+
+    fn syntax(&self, error: &toml::de::Error) -> SpecError {
+        let line = error.span().map_or(1, |span| self.line(span.start));
+        SpecError::Syntax { line, message: error.message().to_owned() }
+    }
+
+    fn line(&self, offset: usize) -> usize {
+        1 + self.text.bytes().take(offset).filter(|byte| *byte == b'\n').count()
+    }
+}
+
+/// Sets one limit from its text form, as in `limits = { wall = "1h" }` and `--limit wall=1h`.
+///
+/// # Errors
+/// A sentence for the user: the key is unknown or the value has the wrong form.
+pub fn set_limit(limits: &mut Limits, key: &str, text: &str) -> Result<(), String> {
+    let duration_ms = || {
+        let duration = parse_duration(text).map_err(|error| error.to_string())?;
+        u64::try_from(duration.as_millis()).map_err(|error| error.to_string())
+    };
+    let bytes = || text.parse::<ByteSize>().map(|size| size.0).map_err(|error| error.to_string());
+    let count = || {
+        let number = text.parse::<u32>().ok().filter(|number| *number > 0);
+        number.ok_or_else(|| format!("`{text}` is not a number from 1"))
+    };
+    match key {
+        "wall" => limits.wall_ms = Some(duration_ms()?),
+        "grace" => limits.grace_ms = duration_ms()?,
+        "processes" => limits.processes = count()?,
+        "memory" => limits.memory_bytes = Some(bytes()?),
+        "cpus" => limits.cpus = Some(count()?),
+        "scratch" => limits.scratch_bytes = Some(bytes()?),
+        _ => return Err(format!("`{}` is not a limit; there are {}", shown(key), LIMIT_KEYS.join(", "))),
+    }
+    Ok(())
+}
+
+fn missing(key: &'static str, table: &str) -> SpecError {
+    SpecError::MissingKey { key, table: table.to_owned() }
+}
+
+/// A key as shown in an error: one line, bounded.
+fn shown(key: &str) -> String {
+    key.chars().take(80).flat_map(char::escape_debug).collect()
+}
+
+fn nearest(key: &str, known: &[&'static str]) -> Option<&'static str> {
+    let distance = |candidate: &&&'static str| strsim::damerau_levenshtein(key, candidate);
+    known.iter().min_by_key(distance).filter(|best| strsim::damerau_levenshtein(key, best) <= 3).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const EXAMPLE: &str = r#"
+[project]
+name = "digits"
+
+[experiment.train]
+command = ["python", "train.py"]
+params  = { lr = 0.1, seed = 7 }
+data    = { train = "digits-train", labels = "labels@3" }
+network = ["example.org:443"]
+limits  = { wall = "1h", processes = 512 }
+env     = { python = ".venv", variables = { OMP_NUM_THREADS = "1" } }
+"#;
+
+    fn error(text: &str) -> String {
+        let error = Spec::parse(text.as_bytes()).unwrap_err();
+        format!("{error}; {}", error.diagnosis().help)
+    }
+
+    #[test]
+    fn a_whole_spec() {
+        let spec = Spec::parse(EXAMPLE.as_bytes()).unwrap();
+        let train = &spec.experiments[&"train".parse().unwrap()];
+        assert_eq!(spec.project.as_str(), "digits");
+        assert_eq!(train.command, ["python", "train.py"]);
+        assert_eq!(train.params["lr"], serde_json::json!(0.1));
+        assert_eq!(train.data[&"labels".parse().unwrap()].to_string(), "labels@3");
+        assert_eq!(train.limits.wall_ms, Some(3_600_000));
+        assert_eq!(train.limits.processes, 512);
+        assert_eq!(train.python.as_deref(), Some(".venv"));
+    }
+
+    #[test]
+    fn errors_say_where_and_what_next() {
+        assert_eq!(
+            error("[project]\nname = \"p\"\n[experiment.a]\ncomand = [\"x\"]\n"),
+            "line 4: unknown key `comand` in [experiment.a]; did you mean `command`?"
+        );
+        assert_eq!(error("[project]\n"), "[project] has no `name`; add `name`; see `docs/spec.md`");
+        assert_eq!(
+            error("[project]\nname = \"a b\"\n").split(':').next(),
+            Some("line 2"),
+            "the line of the value"
+        );
+        assert!(error("[project\n").starts_with("line 1: "));
+        assert!(error("[project]\nname=\"p\"\n[experiment.a]\ncommand=[]\n").contains("program"));
+        assert!(
+            error("[project]\nname=\"p\"\n[experiment.a]\ncommand=\"x\"\n").starts_with("line 4: `command`")
+        );
+        let limits = "[project]\nname=\"p\"\n[experiment.a]\ncommand=[\"x\"]\nlimits={wall=\"soon\"}\n";
+        assert!(error(limits).starts_with("line 5: `wall`: `soon` is not a duration"), "{}", error(limits));
+    }
+
+    #[test]
+    fn ten_megabytes_are_refused_at_once() {
+        let bytes = vec![b'#'; 10_000_000];
+        assert_eq!(Spec::parse(&bytes), Err(SpecError::TooLarge { bytes: 10_000_000 }));
+    }
+
+    #[test]
+    fn text_that_is_not_utf_8_has_a_line() {
+        let spec = b"[project]\nname = \"caf\xe9\"\n";
+        assert!(matches!(Spec::parse(spec), Err(SpecError::Syntax { line: 2, .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_give_a_result(bytes in prop::collection::vec(any::<u8>(), 0..256)) {
+            let _ = Spec::parse(&bytes);
+        }
+
+        #[test]
+        fn any_edit_of_a_spec_gives_a_result(position in 0..EXAMPLE.len(), byte in any::<u8>()) {
+            let mut bytes = EXAMPLE.as_bytes().to_vec();
+            bytes[position] = byte;
+            let _ = Spec::parse(&bytes);
+        }
+    }
+}
