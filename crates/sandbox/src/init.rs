@@ -1,0 +1,116 @@
+//! The jail's first process once the jail stands: starts the program, passes signals on, reaps
+//! orphans, and ends the jail when the program or the supervisor ends.
+//!
+//! **Invariant:** async-signal-safe, as `setup.rs`.
+//! **Invariant:** the program is never process 1, so signals have their usual effect on it.
+
+use rustix::event::{PollFd, PollFlags};
+use rustix::io::Errno;
+use rustix::net::RecvFlags;
+use rustix::process::{Pid, Signal, WaitOptions};
+
+use crate::compile::Compiled;
+use crate::message::{Report, START, report};
+use crate::setup::{self, CONTROL, Given};
+use crate::sys::{self, Forked};
+
+/// The whole life of the jail's first process. When it ends, the kernel ends every other process of
+/// the jail before anyone can see that it ended.
+pub(crate) fn live(jail: &Compiled, given: &Given<'_>) -> ! {
+    if let Err((step, error)) = setup::set_up(jail, given) {
+        // If not even the descriptors are arranged, the control socket has its old number.
+        let control = if step == 0 { given.control } else { CONTROL };
+        report(sys::borrow(control), Report::Failed { step, error: error.raw_os_error() });
+        sys::exit_now(1);
+    }
+    let control = sys::borrow(CONTROL);
+    let Ok(children) = sys::signals_to_descriptor() else { sys::exit_now(1) };
+    report(control, Report::Ready);
+    if next_order(control) != Some(START) {
+        sys::exit_now(1); // The supervisor changed its mind, or is gone.
+    }
+    let job = start(jail);
+    let _ = sys::close_streams();
+    loop {
+        let mut events = [
+            PollFd::from_borrowed_fd(control, PollFlags::IN),
+            PollFd::from_borrowed_fd(sys::borrow(children), PollFlags::IN),
+        ];
+        match rustix::event::poll(&mut events, None) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(_) => sys::exit_now(1),
+        }
+        let (ordered, died) = (!events[0].revents().is_empty(), !events[1].revents().is_empty());
+        if died {
+            reap(children, job);
+        }
+        if ordered {
+            match next_order(control) {
+                Some(signal) => pass_on(signal, job),
+                None => sys::exit_now(1), // The supervisor is gone, and with it goes the jail.
+            }
+        }
+    }
+}
+
+/// The next byte from the supervisor; nothing when it is gone.
+fn next_order(control: rustix::fd::BorrowedFd<'_>) -> Option<u8> {
+    let mut byte = [0];
+    loop {
+        match rustix::net::recv(control, &mut byte, RecvFlags::empty()) {
+            Ok((1.., _)) => return Some(byte[0]),
+            Err(Errno::INTR) => {}
+            Ok((0, _)) | Err(_) => return None,
+        }
+    }
+}
+
+fn start(jail: &Compiled) -> i32 {
+    match sys::fork_into(0) {
+        Ok(Forked::Parent { pid, .. }) => pid,
+        Ok(Forked::Child) => {
+            let _ = rustix::process::setsid();
+            sys::reset_signals();
+            // As execvp(3): the first candidate that is there decides, "permission denied" weighs more
+            // than "no such file".
+            let mut verdict = Errno::NOENT;
+            for candidate in &jail.candidates {
+                match sys::execute(candidate, &jail.arguments, &jail.environment) {
+                    Errno::NOENT | Errno::NOTDIR => {}
+                    Errno::ACCESS => verdict = Errno::ACCESS,
+                    error => {
+                        verdict = error;
+                        break;
+                    }
+                }
+            }
+            report(sys::borrow(CONTROL), Report::NotExecuted { error: verdict.raw_os_error() });
+            sys::exit_now(127);
+        }
+        Err(error) => {
+            report(sys::borrow(CONTROL), Report::NotExecuted { error: error.raw_os_error() });
+            sys::exit_now(1);
+        }
+    }
+}
+
+/// Passes a signal to the program's process group, which is the program and whatever it started
+/// without a session of its own: what a terminal does.
+fn pass_on(signal: u8, job: i32) {
+    if let (Some(job), Some(signal)) = (Pid::from_raw(job), Signal::from_named_raw(i32::from(signal))) {
+        if rustix::process::kill_process_group(job, signal).is_err() {
+            let _ = rustix::process::kill_process(job, signal); // It has no group of its own yet.
+        }
+    }
+}
+
+fn reap(children: i32, job: i32) {
+    let mut information = [0; 1024]; // Several `signalfd_siginfo`; what they say is asked of wait(2).
+    while rustix::io::read(sys::borrow(children), &mut information).is_ok() {}
+    while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
+        if pid.as_raw_nonzero().get() == job {
+            report(sys::borrow(CONTROL), Report::Ended { status: status.as_raw() });
+            sys::exit_now(0);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! A jail as data: what one process will see, decided before anything is created.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+
+/// Everything that [`crate::prepare`] needs to know. Paths named `target` are paths inside the jail.
+#[derive(Clone, Debug)]
+pub struct Jail {
+    /// An existing directory on which the new root is assembled; nothing is written into it.
+    pub staging: PathBuf,
+    /// What stands where, in this order. Missing parents of a target are made.
+    pub mounts: Vec<Mount>,
+    /// Directories whose opened files [`crate::Prepared::opened`] reports, each below one of the mounts.
+    pub watched: Vec<PathBuf>,
+    /// Host name in the jail.
+    pub hostname: String,
+    /// The program: a path, or a name that is looked up in `PATH` of `environment`.
+    pub program: OsString,
+    /// Its arguments, without the program's own name.
+    pub arguments: Vec<OsString>,
+    /// Its whole environment.
+    pub environment: Vec<(OsString, OsString)>,
+    /// Its working directory.
+    pub working_directory: PathBuf,
+    /// Upper bound of processes and threads alive at once, exact to within 300.
+    pub tasks: Option<u32>,
+}
+
+/// One element of the jail's file system. `nosuid` everywhere; `nodev` on all but devices.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mount {
+    /// An empty directory that nobody can write to.
+    Directory {
+        /// Where.
+        target: PathBuf,
+    },
+    /// A symbolic link.
+    Link {
+        /// Where.
+        target: PathBuf,
+        /// What it points to, inside the jail.
+        to: PathBuf,
+    },
+    /// A file with these bytes that nobody can write to.
+    File {
+        /// Where.
+        target: PathBuf,
+        /// Its bytes; small, since they live in memory.
+        contents: Vec<u8>,
+    },
+    /// A file or directory of the host, with everything mounted below it.
+    Bind {
+        /// On the host; symbolic links are followed.
+        source: PathBuf,
+        /// Where.
+        target: PathBuf,
+        /// What may be done with it.
+        access: Access,
+    },
+    /// Directories of the host merged by an overlay of this jail alone, so that locks and file events
+    /// on it reach no other jail.
+    Overlay {
+        /// On the host, the topmost first.
+        lower: Vec<PathBuf>,
+        /// Where changes go; read-only without it.
+        upper: Option<Upper>,
+        /// Where.
+        target: PathBuf,
+        /// What may be done with it.
+        access: Access,
+    },
+    /// Files in memory that go with the jail.
+    Memory {
+        /// Where.
+        target: PathBuf,
+        /// Size bound in bytes.
+        bytes: u64,
+    },
+    /// `null`, `zero`, `full`, `random`, `urandom`, `tty` and a terminal multiplexer of the jail's own.
+    Devices {
+        /// Where; usually `/dev`.
+        target: PathBuf,
+    },
+    /// The processes of this jail and nothing else of the host that could be changed.
+    Processes {
+        /// Where; usually `/proc`.
+        target: PathBuf,
+    },
+}
+
+/// What may be done with a mount.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// Read.
+    Read,
+    /// Read and execute.
+    Execute,
+    /// Read, execute and write.
+    Write,
+}
+
+/// The writable part of an overlay, two directories of one file system of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upper {
+    /// Takes the changes.
+    pub changes: PathBuf,
+    /// For the kernel; empty.
+    pub work: PathBuf,
+}
+
+impl Mount {
+    /// Where in the jail it stands.
+    #[must_use]
+    pub fn target(&self) -> &Path {
+        match self {
+            Self::Directory { target }
+            | Self::Link { target, .. }
+            | Self::File { target, .. }
+            | Self::Bind { target, .. }
+            | Self::Overlay { target, .. }
+            | Self::Memory { target, .. }
+            | Self::Devices { target }
+            | Self::Processes { target } => target,
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! The part of the host that every job sees: programs and libraries, and no one's data.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::jail::{Access, Mount};
+
+/// Directories of programs and libraries. Where one is a symbolic link on the host, it is one here.
+const SYSTEM: [&str; 7] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32"];
+
+/// What programs read of `/etc`. A list of what is shown, because a list of what is hidden would never
+/// be complete: `/etc` holds password hashes and private keys that a job run by root could read.
+const SETTINGS: [&str; 14] = [
+    "alternatives",
+    "ca-certificates",
+    "crypto-policies",
+    "fonts",
+    "ld.so.cache",
+    "localtime",
+    "magic",
+    "mime.types",
+    "OpenCL/vendors",
+    "protocols",
+    "services",
+    "ssl/certs",
+    "ssl/openssl.cnf",
+    "timezone",
+];
+
+/// What numerical libraries read of sysfs: how many processors and memory nodes there are.
+const SYSTEM_FACTS: [&str; 2] = ["/sys/devices/system/cpu", "/sys/devices/system/node"];
+
+/// Programs, libraries, devices and processes for a jail: everything but the job's own files.
+///
+/// `/etc` names one user, the caller's id under the name `job` with the home directory `home`.
+#[must_use]
+pub fn system_mounts(home: &Path) -> Vec<Mount> {
+    let mut mounts = Vec::new();
+    for path in SYSTEM.map(PathBuf::from) {
+        if let Ok(to) = fs::read_link(&path) {
+            mounts.push(Mount::Link { target: path, to });
+        } else if path.is_dir() {
+            mounts.push(Mount::Bind { source: path.clone(), target: path, access: Access::Execute });
+        }
+    }
+    let shown = SETTINGS.iter().map(|name| Path::new("/etc").join(name));
+    for path in shown.chain(SYSTEM_FACTS.map(PathBuf::from)).filter(|path| path.exists()) {
+        mounts.push(Mount::Bind { source: path.clone(), target: path, access: Access::Read });
+    }
+    mounts.extend(identity(home));
+    mounts.push(Mount::Devices { target: "/dev".into() });
+    mounts.push(Mount::Processes { target: "/proc".into() });
+    mounts
+}
+
+fn identity(home: &Path) -> Vec<Mount> {
+    let (user, group) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+    let home = home.display();
+    let files = [
+        ("passwd", format!("job:x:{user}:{group}:job:{home}:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n")),
+        ("group", format!("job:x:{group}:\nnogroup:x:65534:\n")),
+        ("hosts", "127.0.0.1 localhost\n::1 localhost\n".to_owned()),
+        ("hostname", format!("{HOSTNAME}\n")),
+        ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n".to_owned()),
+        ("resolv.conf", String::new()),
+    ];
+    files
+        .into_iter()
+        .map(|(name, contents)| Mount::File {
+            target: Path::new("/etc").join(name),
+            contents: contents.into_bytes(),
+        })
+        .collect()
+}
+
+/// The host name that every job sees: the real one would differ from machine to machine.
+pub(crate) const HOSTNAME: &str = "aseptic";

@@ -1,0 +1,2 @@
+pub struct Finding;
+pub fn probe() {}

@@ -1,0 +1,225 @@
+//! The supervisor's side: make a jail, start its program, wait for its end.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+use rustix::fs::inotify;
+use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
+use rustix::process::{Signal, WaitId, WaitIdOptions};
+
+use crate::compile::{Compiled, compile};
+use crate::error::PrepareError;
+use crate::init;
+use crate::jail::Jail;
+use crate::message::{Report, START, receive};
+use crate::opened::Opened;
+use crate::setup::{COMPILED_STEPS_FROM, FIXED_STEPS, Given};
+use crate::sys::{self, Forked};
+
+/// Every namespace of a jail. Time is left out: it gains nothing without a clock to hide.
+const NAMESPACES: i32 = libc::CLONE_NEWUSER
+    | libc::CLONE_NEWNS
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWNET
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUTS
+    | libc::CLONE_NEWCGROUP;
+
+/// The standard streams of the program. They should be pipes or `/dev/null`: a terminal or a directory
+/// handed in would be a way out of the jail.
+#[derive(Debug)]
+pub struct Streams {
+    /// What it reads.
+    pub stdin: OwnedFd,
+    /// What it prints.
+    pub stdout: OwnedFd,
+    /// What it prints of errors.
+    pub stderr: OwnedFd,
+}
+
+/// A jail whose every wall stands and in which nothing runs yet. Dropped, it is gone.
+#[derive(Debug)]
+pub struct Prepared {
+    process: Process,
+    opened: Opened,
+}
+
+/// A jail with its program. Dropped, every process of it is killed and gone.
+#[derive(Debug)]
+pub struct Running {
+    process: Process,
+    /// Files that were opened in the watched directories.
+    pub opened: Opened,
+}
+
+/// How a jail ended. In every case no process of it is left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// The program ended by itself, with this exit code.
+    Exited(i32),
+    /// A signal ended the program.
+    Signaled(i32),
+    /// The program could not be executed; the value is the error number.
+    NotExecuted(i32),
+    /// The jail was killed from outside.
+    Killed,
+}
+
+/// Makes `jail` up to the point where its program may start.
+///
+/// The `keep` descriptors (at most ten) stay open in the jail's first process and nowhere else in it, so
+/// a lock held through one of them is released no earlier than that process ends.
+///
+/// Must be called from a thread that lives as long as the jail: the kernel kills the jail when this
+/// thread ends.
+///
+/// # Errors
+/// [`PrepareError`]; nothing of the jail is left then.
+///
+/// Source: namespaces(7), user_namespaces(7), pivot_root(2).
+pub fn prepare(jail: &Jail, streams: Streams, keep: &[BorrowedFd<'_>]) -> Result<Prepared, PrepareError> {
+    let compiled = compile(jail)?;
+    let step = |what: &str, error: rustix::io::Errno| PrepareError::Step {
+        step: what.to_owned(),
+        source: error.into(),
+    };
+    let (ours, theirs) =
+        rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+            .map_err(|error| step("make the control socket", error))?;
+    let opened = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)
+        .map_err(|error| step("watch for opened files", error))?;
+    let keep: Vec<RawFd> = keep.iter().map(AsRawFd::as_raw_fd).collect();
+    let given = Given {
+        streams: [streams.stdin.as_raw_fd(), streams.stdout.as_raw_fd(), streams.stderr.as_raw_fd()],
+        control: theirs.as_raw_fd(),
+        opened: opened.as_raw_fd(),
+        keep: &keep,
+    };
+    // A handler of the supervisor must never run in the jail's first process.
+    let before = sys::block_signals().map_err(|error| step("block signals", error))?;
+    let forked = sys::fork_into(NAMESPACES);
+    if let Ok(Forked::Child) = forked {
+        init::live(&compiled, &given);
+    }
+    let restored = sys::restore_signals(&before).map_err(|error| step("restore signals", error));
+    let Forked::Parent { pid, pidfd } = forked.map_err(|error| PrepareError::Namespaces(error.into()))?
+    else {
+        return Err(PrepareError::Vanished); // The child never comes here.
+    };
+    drop((theirs, streams));
+    let process = Process { pid, pidfd, control: ours, over: None };
+    restored?;
+    match receive(process.control.as_fd(), RecvFlags::empty()) {
+        Ok(Some(Report::Ready)) => Ok(Prepared { process, opened: Opened::new(opened, jail.watched.len()) }),
+        Ok(Some(Report::Failed { step, error })) => Err(PrepareError::Step {
+            step: describe(&compiled, step),
+            source: io::Error::from_raw_os_error(error),
+        }),
+        _ => Err(PrepareError::Vanished),
+    }
+}
+
+fn describe(compiled: &Compiled, step: u32) -> String {
+    let index = |from: u32| usize::try_from(step.checked_sub(from)?).ok();
+    let own = index(COMPILED_STEPS_FROM).and_then(|index| compiled.steps.get(index));
+    match (own, index(0).and_then(|index| FIXED_STEPS.get(index))) {
+        (Some((_, description)), _) => description.clone(),
+        (None, Some(description)) => (*description).to_owned(),
+        (None, None) => "set up the jail".to_owned(),
+    }
+}
+
+impl Prepared {
+    /// Process id of the jail's first process, as the host sees it.
+    #[must_use]
+    pub fn pid(&self) -> i32 {
+        self.process.pid
+    }
+
+    /// Starts the program. Whether it could be executed is part of how the jail ends.
+    #[must_use]
+    pub fn start(self) -> Running {
+        self.process.order(START);
+        Running { process: self.process, opened: self.opened }
+    }
+}
+
+impl Running {
+    /// A descriptor that becomes readable when the jail has ended.
+    #[must_use]
+    pub fn descriptor(&self) -> BorrowedFd<'_> {
+        self.process.pidfd.as_fd()
+    }
+
+    /// Passes a signal to the program and its process group.
+    pub fn signal(&self, signal: i32) {
+        if let Ok(signal @ 1..) = u8::try_from(signal) {
+            self.process.order(signal);
+        }
+    }
+
+    /// Kills every process of the jail. [`Running::wait`] says when they are gone.
+    pub fn kill(&self) {
+        self.process.kill();
+    }
+
+    /// Waits until no process of the jail is left, and says how it ended.
+    ///
+    /// Blocks; at once when [`Running::descriptor`] is readable.
+    pub fn wait(&mut self) -> Ended {
+        self.process.wait()
+    }
+}
+
+#[derive(Debug)]
+struct Process {
+    pid: i32,
+    pidfd: OwnedFd,
+    control: OwnedFd,
+    over: Option<Ended>,
+}
+
+impl Process {
+    /// An order to a jail that has just ended is lost, which is how the jail's end is noticed anyway.
+    fn order(&self, order: u8) {
+        let _ = rustix::net::send(&self.control, &[order], SendFlags::NOSIGNAL);
+    }
+
+    fn kill(&self) {
+        let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL); // Fails when it is gone.
+    }
+
+    /// The kernel lets the first process of a pid namespace be waited for only after every other
+    /// process of it is gone (pid_namespaces(7)), so this is proof that the jail is empty.
+    fn wait(&mut self) -> Ended {
+        if let Some(over) = self.over {
+            return over;
+        }
+        loop {
+            match rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED) {
+                Err(rustix::io::Errno::INTR) => {}
+                Ok(_) | Err(_) => break,
+            }
+        }
+        let report = receive(self.control.as_fd(), RecvFlags::DONTWAIT);
+        let over = match report {
+            Ok(Some(Report::Ended { status })) => match libc::WTERMSIG(status) {
+                0 => Ended::Exited(libc::WEXITSTATUS(status)),
+                signal => Ended::Signaled(signal),
+            },
+            Ok(Some(Report::NotExecuted { error })) => Ended::NotExecuted(error),
+            _ => Ended::Killed,
+        };
+        self.over = Some(over);
+        over
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        if self.over.is_none() {
+            self.kill();
+            self.wait();
+        }
+    }
+}

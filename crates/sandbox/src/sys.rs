@@ -1,0 +1,260 @@
+//! System calls that `rustix` does not have: one call each, safe signature, borrowed descriptors.
+//!
+//! Everything here is async-signal-safe: no allocation, no lock, no C library state. The code between
+//! `clone3` and `execve` depends on that, because other threads of the caller may hold any lock.
+#![expect(unsafe_code, reason = "the one module of the workspace that makes raw system calls")]
+
+use std::ffi::{CStr, c_char, c_int, c_long, c_uint};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::ptr;
+
+use rustix::io::{Errno, Result};
+
+fn check(result: c_long) -> Result<c_long> {
+    if result >= 0 {
+        return Ok(result);
+    }
+    // SAFETY: the C library always gives a valid pointer to this thread's error number.
+    Err(Errno::from_raw_os_error(unsafe { *libc::__errno_location() }))
+}
+
+/// Which side of a [`fork_into`] this is.
+pub(crate) enum Forked {
+    Child,
+    Parent { pid: i32, pidfd: OwnedFd },
+}
+
+/// `struct clone_args` of clone3(2), the 64-byte first version.
+#[repr(C)]
+#[derive(Default)]
+struct CloneArguments {
+    flags: u64,
+    pidfd: u64,
+    child_tid: u64,
+    parent_tid: u64,
+    exit_signal: u64,
+    stack: u64,
+    stack_size: u64,
+    tls: u64,
+}
+
+/// Forks into the new namespaces that `namespaces` names (`CLONE_NEW*`).
+///
+/// The child has a copy of memory, as after fork(2), and may only make async-signal-safe calls.
+///
+/// Source: clone3(2).
+pub(crate) fn fork_into(namespaces: c_int) -> Result<Forked> {
+    let mut pidfd: c_int = -1;
+    let arguments = CloneArguments {
+        flags: u64::from((namespaces | libc::CLONE_PIDFD).cast_unsigned()),
+        pidfd: ptr::from_mut(&mut pidfd) as u64,
+        exit_signal: u64::from(libc::SIGCHLD.cast_unsigned()),
+        ..CloneArguments::default()
+    };
+    // SAFETY: without CLONE_VM the child works on its own copy of this stack; the arguments and
+    // `pidfd` outlive the call.
+    let pid = check(unsafe {
+        libc::syscall(libc::SYS_clone3, ptr::from_ref(&arguments), size_of::<CloneArguments>())
+    })?;
+    if pid == 0 {
+        return Ok(Forked::Child);
+    }
+    // SAFETY: the kernel has just opened this descriptor for us and nobody else knows it.
+    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
+    Ok(Forked::Parent { pid: i32::try_from(pid).unwrap_or(-1), pidfd })
+}
+
+/// `struct mount_attr` of mount_setattr(2).
+#[repr(C)]
+struct MountAttributes {
+    set: u64,
+    clear: u64,
+    propagation: u64,
+    userns_fd: u64,
+}
+
+/// Sets attributes (`MOUNT_ATTR_*`) on the mount `fd` and everything below it.
+///
+/// Source: mount_setattr(2).
+pub(crate) fn mount_set(fd: BorrowedFd<'_>, set: u64, scope: Scope) -> Result<()> {
+    let attributes = MountAttributes { set, clear: 0, propagation: 0, userns_fd: 0 };
+    let flags = libc::AT_EMPTY_PATH
+        | match scope {
+            Scope::One => 0,
+            Scope::Recursive => libc::AT_RECURSIVE,
+        };
+    // SAFETY: the path is a NUL-terminated empty string and the attributes outlive the call.
+    let result = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            fd.as_raw_fd(),
+            c"".as_ptr(),
+            flags,
+            ptr::from_ref(&attributes),
+            size_of::<MountAttributes>(),
+        )
+    };
+    check(result).map(drop)
+}
+
+/// How far [`mount_set`] reaches.
+#[derive(Clone, Copy)]
+pub(crate) enum Scope {
+    One,
+    Recursive,
+}
+
+/// Blocks every signal and opens a descriptor that reads `SIGCHLD`.
+///
+/// Source: signalfd(2), sigprocmask(2).
+pub(crate) fn signals_to_descriptor() -> Result<RawFd> {
+    // SAFETY: both sets are valid for the calls that initialise and read them.
+    unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&raw mut all);
+        check(c_long::from(libc::sigprocmask(libc::SIG_SETMASK, &raw const all, ptr::null_mut())))?;
+        let mut child: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut child);
+        libc::sigaddset(&raw mut child, libc::SIGCHLD);
+        let flags = libc::SFD_CLOEXEC | libc::SFD_NONBLOCK;
+        let fd = check(c_long::from(libc::signalfd(-1, &raw const child, flags)))?;
+        Ok(RawFd::try_from(fd).unwrap_or(-1))
+    }
+}
+
+/// Blocks every signal of this thread and returns what was blocked before.
+pub(crate) fn block_signals() -> Result<libc::sigset_t> {
+    // SAFETY: both sets are valid for the call; `before` is filled by it.
+    unsafe {
+        let mut all: libc::sigset_t = std::mem::zeroed();
+        let mut before: libc::sigset_t = std::mem::zeroed();
+        libc::sigfillset(&raw mut all);
+        check(c_long::from(libc::sigprocmask(libc::SIG_SETMASK, &raw const all, &raw mut before)))?;
+        Ok(before)
+    }
+}
+
+/// Restores what [`block_signals`] returned.
+pub(crate) fn restore_signals(before: &libc::sigset_t) -> Result<()> {
+    // SAFETY: the set was filled by the kernel; the old set is not asked for.
+    check(c_long::from(unsafe {
+        libc::sigprocmask(libc::SIG_SETMASK, ptr::from_ref(before), ptr::null_mut())
+    }))
+    .map(drop)
+}
+
+/// Gives every signal its default action and unblocks all, as a program expects at its start.
+pub(crate) fn reset_signals() {
+    for signal in 1..=64 {
+        // SAFETY: setting a default action has no handler that could run; KILL, STOP and the two
+        // that the C library keeps are refused, which changes nothing.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    // SAFETY: an empty set is valid; the old one is not asked for.
+    unsafe {
+        let mut none: libc::sigset_t = std::mem::zeroed();
+        libc::sigemptyset(&raw mut none);
+        libc::sigprocmask(libc::SIG_SETMASK, &raw const none, ptr::null_mut());
+    }
+}
+
+/// Makes `number` another descriptor of what `fd` refers to; closed on exec if above 2.
+pub(crate) fn duplicate_to(fd: RawFd, number: RawFd) -> Result<()> {
+    let flags = if number > 2 { libc::O_CLOEXEC } else { 0 };
+    // SAFETY: only integers are passed; closing what `number` was is what the caller wants.
+    check(c_long::from(unsafe { libc::dup3(fd, number, flags) })).map(drop)
+}
+
+/// A new descriptor, numbered `lowest` or above, of what `fd` refers to.
+pub(crate) fn duplicate_above(fd: RawFd, lowest: RawFd) -> Result<RawFd> {
+    // SAFETY: only integers are passed.
+    let new = check(c_long::from(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, lowest) }))?;
+    Ok(RawFd::try_from(new).unwrap_or(-1))
+}
+
+/// Closes every descriptor numbered `lowest` or above.
+///
+/// Source: close_range(2).
+pub(crate) fn close_from(lowest: c_uint) -> Result<()> {
+    // SAFETY: only called by a forked child, which owns its copy of the table.
+    check(unsafe { libc::syscall(libc::SYS_close_range, lowest, c_uint::MAX, 0) }).map(drop)
+}
+
+/// A borrowed descriptor of this number, for code that has just arranged its own table.
+pub(crate) fn borrow(fd: RawFd) -> BorrowedFd<'static> {
+    // SAFETY: the callers are the jail's first process and its job, which put the descriptor there
+    // themselves and keep it open until they end.
+    unsafe { BorrowedFd::borrow_raw(fd) }
+}
+
+/// Sets the loopback interface of this network namespace up.
+///
+/// Source: netdevice(7), `SIOCSIFFLAGS`.
+pub(crate) fn loopback_up(socket: BorrowedFd<'_>) -> Result<()> {
+    // SAFETY: all zero bytes are a valid `ifreq`.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
+        *to = c_char::from_ne_bytes([*from]);
+    }
+    request.ifr_ifru.ifru_flags = i16::try_from(libc::IFF_UP | libc::IFF_RUNNING).unwrap_or(0);
+    // SAFETY: the request is a valid `ifreq` that outlives the call.
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, ptr::from_ref(&request)) };
+    check(c_long::from(result)).map(drop)
+}
+
+/// Leaves the session keyring of the caller for a new, empty one.
+///
+/// Source: keyctl(2), `KEYCTL_JOIN_SESSION_KEYRING`.
+pub(crate) fn new_session_keyring() -> Result<()> {
+    let name = ptr::null::<c_char>();
+    // SAFETY: a null name asks for an anonymous keyring.
+    check(unsafe { libc::syscall(libc::SYS_keyctl, libc::KEYCTL_JOIN_SESSION_KEYRING, name) }).map(drop)
+}
+
+/// Drops one capability from the bounding set; false when there is no capability of this number.
+///
+/// Source: capabilities(7), prctl(2).
+pub(crate) fn drop_bounding(capability: u32) -> Result<bool> {
+    // SAFETY: only integers are passed.
+    let result = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, libc::c_ulong::from(capability), 0, 0, 0) };
+    match check(c_long::from(result)) {
+        Ok(_) => Ok(true),
+        Err(Errno::INVAL) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// Pointers to C strings, ending in null, as execve(2) wants them.
+pub(crate) struct StringArray {
+    pointers: Vec<*const c_char>,
+    _strings: Vec<std::ffi::CString>,
+}
+
+impl StringArray {
+    pub(crate) fn new(strings: Vec<std::ffi::CString>) -> Self {
+        let pointers = strings.iter().map(|string| string.as_ptr()).chain([ptr::null()]).collect();
+        Self { pointers, _strings: strings }
+    }
+}
+
+/// Replaces this program; returns only when that failed.
+///
+/// Source: execve(2).
+pub(crate) fn execute(program: &CStr, arguments: &StringArray, environment: &StringArray) -> Errno {
+    // SAFETY: both arrays end in null and their strings live as long as they do; a heap buffer does
+    // not move with its `CString`.
+    unsafe { libc::execve(program.as_ptr(), arguments.pointers.as_ptr(), environment.pointers.as_ptr()) };
+    check(-1).err().unwrap_or(Errno::INVAL)
+}
+
+/// Ends this process at once: no destructors, no flushing of buffers that belong to the parent.
+pub(crate) fn exit_now(code: c_int) -> ! {
+    // SAFETY: ends the process; nothing runs afterwards.
+    unsafe { libc::_exit(code) }
+}
+
+/// Closes the three standard streams.
+pub(crate) fn close_streams() -> Result<()> {
+    // SAFETY: only called by the jail's first process, which does not use them.
+    check(unsafe { libc::syscall(libc::SYS_close_range, 0, 2, 0) }).map(drop)
+}
