@@ -1,0 +1,32 @@
+# Every target is a script in scripts/; each of them runs on its own, too.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench setup setup-check install clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+
+demo: ## Build, then show the main job on real data
+	scripts/demo.sh
+
+test: ## Install what is missing, then pass every test, as root also as an ordinary user
+	scripts/test.sh
+
+check: ## Format, lints, documentation, dependencies, shell scripts, structure
+	scripts/check.sh
+
+bench: ## Measure the start of a run beside bubblewrap and fork+exec
+	scripts/bench.sh
+
+setup: ## Install what build and tests need, or say what to install
+	scripts/setup.sh
+
+setup-check: ## Install what only `make check` needs (builds cargo-deny: minutes)
+	scripts/setup.sh check
+
+install: ## Install `aseptic` into ~/.cargo/bin
+	scripts/setup.sh build
+	cargo install --locked --path crates/aseptic
+
+clean: ## Delete everything that was built
+	cargo clean
+	rm -rf bench/scratch

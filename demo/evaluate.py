@@ -1,0 +1,16 @@
+"""Measures the model of another run on digits that it never saw."""
+
+import json
+import os
+from pathlib import Path
+
+import joblib
+import pandas
+
+rows = pandas.concat([pandas.read_csv(path) for path in sorted(Path("/data/test").glob("*.csv"))])
+model = joblib.load("/data/model/model.joblib")
+accuracy = model.score(rows.drop(columns="digit"), rows["digit"])
+
+metrics = {"rows": len(rows), "accuracy": round(accuracy, 4)}
+(Path(os.environ["ASEPTIC_OUT"]) / "metrics.json").write_text(json.dumps(metrics) + "\n")
+print(f"accuracy on {len(rows)} digits that were held out: {accuracy:.4f}")

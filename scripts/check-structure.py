@@ -1,0 +1,186 @@
+#!/usr/bin/env python3
+"""Fails when the source is not built the way ARCHITECTURE.md draws it.
+
+- Every edge between crates of this workspace is in the `edges` block of ARCHITECTURE.md, which names
+  exactly the crates that exist.
+- `unsafe` stands in `crates/sandbox/src/sys*` only, and every other crate has the workspace's lints.
+- A source file has at most 400 lines, or its size in LONG_FILES, which may only go down.
+- docs/dependencies.md gives one reason for each dependency, and crates take no other.
+
+`--self-test` breaks each rule on purpose and fails when that goes unnoticed.
+"""
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+LINES_MAX = 400
+UNSAFE_CRATE = "aseptic-sandbox"
+UNSAFE_FILE = re.compile(r"crates/sandbox/src/sys(\.rs$|/|_)")
+
+# Longer than LINES_MAX, with the size they must not outgrow: {"crates/…/file.rs": 450}.
+LONG_FILES: dict[str, int] = {}
+
+# Comments, strings and characters: where the word `unsafe` is only a word.
+NO_CODE = re.compile(
+    r"""//[^\n]*|/\*.*?\*/|\bb?r(?P<hashes>\#*)".*?"(?P=hashes)|"(?:\\.|[^"\\])*"|'(?:\\.[^']*|[^'\\])'""",
+    re.DOTALL,
+)
+
+
+def parse_edges(architecture: str) -> dict[str, set[str]]:
+    """The `edges` block: one line `crate → crates it may use` per crate."""
+    block = re.search(r"^```edges\n(.*?)^```$", architecture, re.DOTALL | re.MULTILINE)
+    if block is None:
+        sys.exit("structure: ARCHITECTURE.md has no block ```edges")
+    lines = (line.partition("→") for line in block[1].splitlines() if line.strip())
+    return {crate.strip(): set(uses.split()) for crate, _, uses in lines}
+
+
+def check_edges(allowed: dict[str, set[str]], packages: list[dict]) -> list[str]:
+    """Edges of every kind count: a test that needs another leaf belongs above both."""
+    names = {package["name"] for package in packages}
+    problems = [f"{crate} is in ARCHITECTURE.md and does not exist" for crate in sorted(set(allowed) - names)]
+    for package in packages:
+        crate = package["name"]
+        if crate not in allowed:
+            problems.append(f"{crate} is not in ARCHITECTURE.md")
+            continue
+        used = {dependency["name"] for dependency in package["dependencies"]} & names
+        problems += [
+            f"{crate} → {other} is not in ARCHITECTURE.md" for other in sorted(used - allowed[crate])
+        ]
+    return problems
+
+
+def check_dependencies(workspace: dict, packages: list[dict], reasons: str) -> list[str]:
+    """One line of reason for each dependency that is not ours, and no dependency beside these."""
+    declared = workspace["workspace"]["dependencies"]
+    foreign = {
+        name for name, entry in declared.items() if "path" not in (entry if isinstance(entry, dict) else {})
+    }
+    explained = re.findall(r"^\| `([^`]+)` \| [^|]*\w[^|]* \|", reasons, re.MULTILINE)
+    problems = [
+        f"docs/dependencies.md gives no reason for {name}" for name in sorted(foreign - set(explained))
+    ]
+    problems += [
+        f"docs/dependencies.md explains {name}, which is not in Cargo.toml"
+        for name in explained
+        if name not in foreign
+    ]
+    for package in packages:
+        names = {dependency["name"] for dependency in package["dependencies"]}
+        problems += [
+            f"{package['name']} uses {name} past [workspace.dependencies]"
+            for name in sorted(names - set(declared))
+        ]
+    return problems
+
+
+def check_lints(manifests: dict[str, dict]) -> list[str]:
+    """A crate without the workspace's lints could allow itself `unsafe`."""
+    return [
+        f"{crate} does not take the workspace's lints"
+        for crate, manifest in manifests.items()
+        if crate != UNSAFE_CRATE and not manifest.get("lints", {}).get("workspace")
+    ]
+
+
+def check_unsafe(path: str, source: str) -> list[str]:
+    """The word in code; `unsafe_code` in an attribute is another word, and the compiler minds it."""
+    if UNSAFE_FILE.match(path):
+        return []
+    code = NO_CODE.sub(lambda found: "\n" * found[0].count("\n"), source)
+    lines = [number for number, line in enumerate(code.splitlines(), 1) if re.search(r"\bunsafe\b", line)]
+    return [f"{path}:{line}: `unsafe` outside crates/sandbox/src/sys" for line in lines]
+
+
+def check_length(path: str, source: str, long_files: dict[str, int]) -> list[str]:
+    """A file on the list that became shorter lowers its number, so it cannot grow back unseen."""
+    lines, bound = source.count("\n"), long_files.get(path, LINES_MAX)
+    if lines > bound:
+        return [f"{path} has {lines} lines; at most {bound} are allowed"]
+    if path in long_files and lines < bound:
+        return [f"{path} has {lines} lines now; lower LONG_FILES from {bound}, or remove it at {LINES_MAX}"]
+    return []
+
+
+def check_tree() -> list[str]:
+    """Every rule on the checkout."""
+    command = ["cargo", "metadata", "--no-deps", "--format-version", "1", "--offline"]
+    metadata = json.loads(subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE).stdout)
+    packages = metadata["packages"]
+    manifests = {
+        package["name"]: tomllib.loads(Path(package["manifest_path"]).read_text()) for package in packages
+    }
+    workspace = tomllib.loads((ROOT / "Cargo.toml").read_text())
+    problems = check_edges(parse_edges((ROOT / "ARCHITECTURE.md").read_text()), packages)
+    problems += check_dependencies(workspace, packages, (ROOT / "docs/dependencies.md").read_text())
+    problems += check_lints(manifests)
+    sources = {
+        path.relative_to(ROOT).as_posix(): path.read_text()
+        for path in sorted((ROOT / "crates").rglob("*.rs"))
+    }
+    problems += [f"{path} is in LONG_FILES and does not exist" for path in LONG_FILES if path not in sources]
+    for path, source in sources.items():
+        problems += check_unsafe(path, source) + check_length(path, source, LONG_FILES)
+    return problems
+
+
+def self_test() -> None:
+    """Each rule holds on a right input and fails on a wrong one."""
+
+    def package(name: str, *uses: str) -> dict:
+        return {"name": name, "dependencies": [{"name": use} for use in uses]}
+
+    edges = parse_edges("text\n```edges\nrunner → store model\nstore  → model\nmodel  →\n```\n")
+    right = [package("runner", "store"), package("store", "model", "serde"), package("model")]
+    assert check_edges(edges, right) == []
+    assert check_edges(edges, [package("runner"), package("store", "runner"), package("model")]) == [
+        "store → runner is not in ARCHITECTURE.md"
+    ]
+    assert check_edges(edges, [*right, package("new")]) == ["new is not in ARCHITECTURE.md"]
+    assert check_edges(edges, right[:2]) == ["model is in ARCHITECTURE.md and does not exist"]
+
+    workspace = {"workspace": {"dependencies": {"serde": "1", "model": {"path": "model"}}}}
+    reasons = "| `serde` | JSON |\n"
+    assert check_dependencies(workspace, [package("store", "serde", "model")], reasons) == []
+    assert len(check_dependencies(workspace, [], "| `serde` |  |\n")) == 1
+    assert len(check_dependencies(workspace, [], reasons + "| `gone` | why |\n")) == 1
+    assert len(check_dependencies(workspace, [package("store", "libc")], reasons)) == 1
+
+    assert check_lints({"store": {"lints": {"workspace": True}}, UNSAFE_CRATE: {}}) == []
+    assert len(check_lints({"store": {}})) == 1
+
+    words = '// unsafe\nlet a = "unsafe \\" unsafe"; /* unsafe\n*/ let b = [\'"\', \'x\']; r#"unsafe"#;\n'
+    assert check_unsafe("crates/store/src/lib.rs", words) == []
+    assert len(check_unsafe("crates/store/src/lib.rs", words + "unsafe { f() }\n")) == 1
+    assert len(check_unsafe("crates/sandbox/src/system.rs", "unsafe fn f() {}\n")) == 1
+    assert check_unsafe("crates/sandbox/src/sys.rs", "unsafe fn f() {}\n") == []
+    assert check_unsafe("crates/sandbox/src/sys/mount.rs", "unsafe fn f() {}\n") == []
+
+    assert check_length("a.rs", "\n" * LINES_MAX, {}) == []
+    assert len(check_length("a.rs", "\n" * (LINES_MAX + 1), {})) == 1
+    assert check_length("a.rs", "\n" * 500, {"a.rs": 500}) == []
+    assert len(check_length("a.rs", "\n" * 499, {"a.rs": 500})) == 1
+
+
+def main() -> None:
+    if sys.argv[1:] == ["--self-test"]:
+        self_test()
+        print("structure: the check notices what it must")
+        return
+    problems = check_tree()
+    for problem in problems:
+        print(f"structure: {problem}", file=sys.stderr)
+    if problems:
+        sys.exit(1)
+    print("structure: as drawn in ARCHITECTURE.md")
+
+
+if __name__ == "__main__":
+    main()

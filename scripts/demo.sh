@@ -1,0 +1,177 @@
+#!/usr/bin/env bash
+# The main job on real data, from nothing: import, plan, run, evaluate, attack, prove. Explains as it goes
+# and fails if anything is not as it should be.
+#
+#   scripts/demo.sh            in a scratch directory that is removed at the end; KEEP=1 keeps it
+#   scripts/demo.sh --record   the same, and put what it printed into docs/demo.md
+set -euo pipefail
+repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+if [[ ${1:-} == --record ]]; then
+  printed=$(mktemp)
+  trap 'rm -f -- "$printed"' EXIT
+  "$0" 2>&1 | tee "$printed"
+  exec python3 "$repository/demo/record.py" "$printed" "$repository/docs/demo.md"
+fi
+
+cd "$repository"
+scripts/setup.sh demo
+cargo build --release --locked -p aseptic
+export PATH="$repository/target/release:$PATH"
+python=$(scripts/find-python.sh)
+
+scratch=$(mktemp -d "${TMPDIR:-/tmp}/aseptic-demo.XXXXXX")
+marker=left-${scratch##*.}
+bystander=
+finish() {
+  local status=$?
+  [[ -z $bystander ]] || kill "$bystander" 2>/dev/null || true
+  rm -f -- "/tmp/$marker" "/dev/shm/$marker"
+  if [[ ${KEEP:-} == 1 ]]; then
+    echo "demo: kept $scratch"
+  else
+    chmod -R u+rwX "$scratch" && rm -rf -- "$scratch"
+  fi
+  ((status == 0)) || echo "demo: FAILED" >&2
+}
+trap finish EXIT
+
+heading() { printf '\n== %s\n' "$1"; }
+say() { printf '%s\n' "$@"; }
+wrong() {
+  echo "demo: $1" >&2
+  exit 1
+}
+# show COMMAND…: prints it as typed, then runs it.
+show() {
+  local typed
+  typed=$(printf ' %q' "$@")
+  printf '\n$%s\n' "$typed"
+  "$@"
+}
+# accuracy_of FILE AT_LEAST: fails when a model that should work does not.
+accuracy_of() {
+  "$python" -c 'import json, sys; sys.exit(not json.load(open(sys.argv[1]))["accuracy"] >= float(sys.argv[2]))' "$1" "$2" ||
+    wrong "the accuracy in $1 is below $2"
+}
+# every_outcome FILE OUTCOME…: fails when an attempt in the report ended in another way.
+every_outcome() {
+  "$python" -c '
+import json, sys
+report = json.load(open(sys.argv[1]))
+other = [row["name"] for row in report if row["outcome"] not in sys.argv[2:]]
+sys.exit("demo: wrong outcome of: " + ", ".join(other) if other or len(report) < 15 else 0)' "$@"
+}
+
+heading "A project, a Python environment, two public data sets"
+project=$scratch/project
+mkdir -p "$project" "$scratch/outside"
+cp "$repository"/demo/{aseptic.toml,requirements.txt,.gitignore,*.py} "$project/"
+rm -f "$project/record.py"
+cd "$project"
+say "scikit-learn, pandas and pyarrow go into an ordinary virtual environment."
+show "$python" -m venv .venv
+show .venv/bin/pip install --quiet --disable-pip-version-check --requirement requirements.txt
+show .venv/bin/python prepare_data.py
+
+# From here on, the user of the demo: a home with credentials in it, and a state of aseptic of its own.
+export HOME=$scratch/home ASEPTIC_HOME=$scratch/aseptic HF_HOME=$scratch/home/.cache/huggingface
+unset XDG_DATA_HOME XDG_CACHE_HOME XDG_CONFIG_HOME
+mkdir -p "$HOME/.aws" "$HOME/.ssh" "$HF_HOME"
+printf '[default]\naws_secret_access_key = not-a-real-key\n' >"$HOME/.aws/credentials"
+printf 'not a real key\n' >"$HOME/.ssh/id_ed25519"
+printf 'DATABASE_PASSWORD=not-a-real-password\n' >.env
+chmod -R go= "$HOME"
+export AWS_SESSION_TOKEN=not-a-real-token
+git init --quiet .
+git add .
+git -c user.name=demo -c user.email=demo@localhost commit --quiet --message "demo: the project"
+
+heading "What this machine can enforce"
+show aseptic doctor
+
+heading "Datasets: immutable, versioned, labelled"
+show aseptic dataset add data/digits-train --name digits-train --label public
+show aseptic dataset add data/digits-test --name digits-test --label public --label holdout
+show aseptic dataset add data/penguins.parquet --name penguins --label public
+show aseptic dataset list
+
+heading "Plan: everything the run will see, by digest, before anything starts"
+show aseptic plan train
+
+heading "Run: train a model on the digits"
+say "train.py knows nothing of aseptic: it reads /data/train and writes to \$ASEPTIC_OUT."
+show aseptic run train
+
+heading "Run: evaluate it"
+say "The input \`model\` is run:train/out/model.joblib: what the last run left, by its digest."
+show aseptic run evaluate
+
+heading "Run: another data set, with other parameters than in aseptic.toml"
+show aseptic run penguins --param folds=10
+
+heading "Runs, one in full, and its results"
+show aseptic runs
+show aseptic show latest
+say "" "Nothing was written into this directory; results come out when they are asked for."
+[[ -z $(git status --porcelain) ]] || wrong "a run changed the tree: $(git status --porcelain)"
+show aseptic export run:train/out --to ./results/train
+show aseptic export run:evaluate/out --to ./results/evaluate
+show aseptic export run:penguins/out --to ./results/penguins
+show find results -type f
+accuracy_of "$(find results/train -name metrics.json)" 0.95
+accuracy_of "$(find results/evaluate -name metrics.json)" 0.95
+accuracy_of "$(find results/penguins -name metrics.json)" 0.95
+
+heading "A leaky program, outside first"
+say "leak.py tries to get at credentials, other runs, other processes and the network. Without a jail every" \
+  "attempt works: so none of them can fail later because it was made badly. (Those to the internet" \
+  "depend on the network of this machine.)"
+coproc BYSTANDER { exec "$python" bystander.py "$marker"; }
+# shellcheck disable=SC2153 # coproc sets BYSTANDER_PID.
+bystander=$BYSTANDER_PID
+read -r -t 30 port <&"${BYSTANDER[0]}" || wrong "bystander.py did not start"
+"$python" -c 'import json, sys; print(json.dumps(dict(pair.split("=", 1) for pair in sys.argv[1:])))' \
+  "input=$project/data/digits-train" "caller_home=$HOME" "project=$project" "store=$ASEPTIC_HOME" \
+  "marker=$marker" "port=$port" "pid=$bystander" >"$scratch/outside/params.json"
+outside=(env "ASEPTIC_PARAMS=$scratch/outside/params.json" "ASEPTIC_OUT=$scratch/outside" .venv/bin/python)
+"${outside[@]}" leak.py --leave >/dev/null
+printf '\n$ python leak.py --outside\n'
+"${outside[@]}" leak.py --outside || wrong "an attempt does not work outside, so it proves nothing"
+rm "/tmp/$marker" "/dev/shm/$marker" "$HOME/$marker" "$HF_HOME/$marker"
+
+heading "The same program, sealed"
+say "One run leaves files for the next. The next looks for them, and tries everything else."
+show aseptic run leave --param "marker=$marker"
+for place in /tmp /dev/shm "$HOME" "$HF_HOME"; do
+  [[ ! -e $place/$marker ]] || wrong "the run left a file in $place"
+done
+show aseptic run leak --param "caller_home=$HOME" --param "project=$project" --param "store=$ASEPTIC_HOME" \
+  --param "marker=$marker" --param "port=$port" --param "pid=$bystander"
+aseptic export run:leak/out/report.json --to "$scratch/report" >/dev/null
+every_outcome "$(find "$scratch/report" -type f -name report.json)" held
+kill -0 "$bystander" || wrong "bystander.py is gone"
+say "" "The program's word is not taken for it: seen from outside,"
+show git status --short
+[[ -z $(git status --porcelain) ]] || wrong "the run changed the tree"
+[[ -z $(find .venv -name "$marker") ]] || wrong "the run changed the Python environment"
+show aseptic dataset verify digits-train
+
+heading "Where does this model come from?"
+show aseptic lineage run:train/out/model.joblib
+
+heading "The ledger"
+say "Every decision is on disk before what it permits. The chain proves that nothing was changed since."
+show aseptic ledger verify
+say "" "One bit of one entry is changed in a copy:"
+cp -R "$ASEPTIC_HOME/ledger" "$scratch/tampered"
+show "$python" tamper.py "$scratch/tampered"
+printf '\n$ aseptic ledger verify --ledger %q\n' "$scratch/tampered"
+if aseptic ledger verify --ledger "$scratch/tampered" >"$scratch/verify.txt" 2>&1; then
+  cat "$scratch/verify.txt"
+  wrong "a changed ledger passed"
+fi
+cat "$scratch/verify.txt"
+grep -Eq 'entry [0-9]+' "$scratch/verify.txt" || wrong "verify does not name the entry"
+
+heading "All of it was as it should be"

@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# Makes a Debian machine with a Rust toolchain ready for one task: build, test (the default), demo,
+# bench or check.
+#
+# As root it installs what is missing, and only that. Otherwise it prints the one command that root has
+# to run, and fails.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
+
+# Runs the tests. An archive of tests carries its programs and names them at run time from 0.9.116 on.
+nextest_version=0.9.143
+
+task=${1:-test}
+missing=()
+
+# need PACKAGE COMMAND…: PACKAGE is missing if COMMAND fails.
+need() {
+  local package=$1
+  shift
+  "$@" >/dev/null 2>&1 || missing+=("$package")
+}
+
+need_build() {
+  need git git --version
+  need gcc cc --version
+  need libc6-dev test -e /usr/include/stdlib.h # Without it cc(1) cannot link, and SQLite does not build.
+  need make make --version
+}
+
+need_jail() {
+  need util-linux unshare --version
+  need util-linux setpriv --version
+}
+
+need_python() {
+  need python3 python3 --version
+  need python3-venv scripts/find-python.sh
+}
+
+need_second_user() {
+  ((EUID)) || need passwd command -v useradd
+}
+
+case $task in
+  build) need_build ;;
+  test) need_build && need_jail && need_python && need_second_user ;;
+  demo) need_build && need_jail && need_python ;;
+  bench) need_build && need_jail && need_python && need bubblewrap bwrap --version && need strace strace --version ;;
+  check) need_build && need_python && need shellcheck shellcheck --version ;;
+  *)
+    echo "usage: $0 [build|test|demo|bench|check]" >&2
+    exit 2
+    ;;
+esac
+
+if ((${#missing[@]})); then
+  mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
+  install="apt-get update && apt-get install -y --no-install-recommends ${missing[*]}"
+  if ((EUID != 0)) || ! command -v apt-get >/dev/null; then
+    echo "setup: missing here: ${missing[*]}. As root, on Debian, run:" >&2
+    echo "  $install" >&2
+    exit 1
+  fi
+  echo "setup: $install"
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq
+  apt-get install -y -qq --no-install-recommends "${missing[@]}"
+fi
+
+channel=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
+if ! cargo --version >/dev/null; then
+  echo "setup: cargo does not run here; the Rust toolchain $channel is needed. With rustup:" >&2
+  echo "  rustup toolchain install $channel --profile minimal --component clippy --component rustfmt" >&2
+  exit 1
+fi
+if [[ $(rustc --version) != "rustc $channel "* ]]; then
+  echo "setup: rust-toolchain.toml pins Rust $channel, and this is $(rustc --version)." >&2
+  exit 1
+fi
+
+if [[ $task == test ]] && ! cargo nextest --version >/dev/null 2>&1; then
+  echo "setup: building cargo-nextest $nextest_version; this takes some minutes, once"
+  cargo install cargo-nextest --locked --version "$nextest_version"
+fi
+if [[ $task == check ]] && ! cargo deny --version >/dev/null 2>&1; then
+  echo "setup: building cargo-deny; this takes some minutes, once"
+  cargo install cargo-deny --locked
+fi
