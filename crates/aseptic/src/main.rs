@@ -1,1 +1,36 @@
-fn main() {}
+//! The `aseptic` command: arguments in, one library call, text out.
+//!
+//! **Invariant:** no rules of its own. What is decided, stored or enforced lives in the crates below;
+//! this one reads arguments and the environment, prints, and sets the exit code.
+#![forbid(unsafe_code)]
+
+mod cli;
+mod command;
+mod context;
+mod failure;
+mod signals;
+mod table;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+
+fn main() -> ExitCode {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    let parsed = match cli::Cli::try_parse_from(&arguments) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            // The exit code of `run` belongs to the job, so its own mistakes have one apart.
+            let run = arguments.iter().skip(1).find(|argument| !argument.as_encoded_bytes().starts_with(b"-"));
+            let code = match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
+                _ if run.is_some_and(|word| word == "run") => failure::RUN_FAILED,
+                _ => failure::USAGE,
+            };
+            let _ = error.print();
+            return ExitCode::from(code);
+        }
+    };
+    parsed.run()
+}

@@ -134,6 +134,20 @@ impl Event {
         }
     }
 
+    /// What it is about, for a person: a run, a dataset version or a snapshot, with the outcome.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        match self {
+            Self::DatasetAdded { name, version, .. } => format!("{name}@{version}"),
+            Self::RunPlanned { run, plan, .. } => format!("{run} plan {}", plan.short()),
+            Self::RunDecided { run, decision, .. } => format!("{run} {}", decision.outcome.as_str()),
+            Self::RunStarted { run } => run.to_string(),
+            Self::RunSealed { run, status, .. } => format!("{run} {status}"),
+            Self::RunExported { run, files, .. } => format!("{run} {files} files"),
+            Self::QuarantineAdded { snapshot, .. } => snapshot.short(),
+        }
+    }
+
     /// The run it belongs to.
     #[must_use]
     pub fn run(&self) -> Option<&RunId> {

@@ -1,1 +1,179 @@
-//! aseptic policy
+//! Decides whether a plan may run: plan and facts in, allow or deny with every reason out.
+//!
+//! A rule never allows, it only denies: [`decide`] allows a plan when no rule has anything against it,
+//! and a plan that this version does not understand is denied whole.
+//!
+//! **Invariant:** pure. Equal plans and facts have equal decisions, reasons in the order of the rules below
+//! and, within a rule, in the order of the elements.
+//! **Absent on purpose:** looking facts up. The caller does, and passes all that it found.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aseptic_model::{Decision, Digest, InputSource, Outcome, PLAN_FORMAT, Plan, Reason, escape_bytes};
+
+/// What the caller looked up about a plan and this host. The default is a host that has nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Facts {
+    /// Snapshots of the plan that the store has.
+    pub present: BTreeSet<Digest>,
+    /// Snapshots that must not be used any more, with the reason.
+    pub quarantined: BTreeMap<Digest, String>,
+    /// Whether a destination outside can be reached at all.
+    pub egress: Egress,
+    /// Limits that this host enforces: names as in the spec, such as `memory`.
+    pub enforced_limits: BTreeSet<&'static str>,
+    /// Elements that a plan may accept as not enforced, such as `memory`.
+    pub acceptable: BTreeSet<&'static str>,
+}
+
+/// The way from a job to a destination outside.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Egress {
+    /// There is none: a job has its own loopback and nothing else.
+    #[default]
+    Unavailable,
+    /// A gateway that lets through what the plan names.
+    Gateway,
+}
+
+/// Decides on `plan`. Denied with every reason that was found, or allowed without one.
+///
+/// | Rule | Denies |
+/// |---|---|
+/// | `plan/format` | a plan of another version; no other rule looks at it |
+/// | `input/missing` | code or an input that the store does not have |
+/// | `input/quarantined` | code or an input that is in quarantine |
+/// | `network/unavailable` | a destination, where there is no gateway; nothing can accept that away |
+/// | `limit/not-enforced` | a limit that this host does not enforce, unless the plan accepts that |
+/// | `accept/unknown` | accepting something that cannot be accepted |
+#[must_use]
+pub fn decide(plan: &Plan, facts: &Facts) -> Decision {
+    let reasons = if plan.format == PLAN_FORMAT {
+        [missing(plan, facts), quarantined(plan, facts), network(plan, facts), limits(plan, facts)]
+            .into_iter()
+            .chain([accepted(plan, facts)])
+            .flatten()
+            .collect()
+    } else {
+        vec![Reason {
+            rule: "plan/format".to_owned(),
+            element: "format".to_owned(),
+            message: format!("the plan has the format `{}`", escape_bytes(plan.format.as_bytes())),
+            advice: format!("plan the run again with this version, which decides on `{PLAN_FORMAT}`"),
+        }]
+    };
+    let outcome = if reasons.is_empty() { Outcome::Allow } else { Outcome::Deny };
+    Decision { outcome, reasons }
+}
+
+/// The snapshots of a plan: what to look up for [`Facts`].
+pub fn snapshots(plan: &Plan) -> impl Iterator<Item = Digest> {
+    elements(plan).map(|(_, snapshot, _)| snapshot)
+}
+
+/// Every snapshot with the name of its element and its source; code has no source.
+fn elements(plan: &Plan) -> impl Iterator<Item = (String, Digest, Option<&InputSource>)> {
+    let code = plan.code.iter().map(|code| ("code".to_owned(), code.snapshot, None));
+    let inputs =
+        plan.inputs.iter().map(|(name, input)| (format!("data.{name}"), input.snapshot, Some(&input.source)));
+    code.chain(inputs)
+}
+
+fn missing(plan: &Plan, facts: &Facts) -> Vec<Reason> {
+    let absent = |(element, snapshot, source): (_, Digest, Option<&InputSource>)| {
+        let advice = match source {
+            None => "plan the run again, which captures the code again".to_owned(),
+            Some(InputSource::Dataset { name, .. }) => {
+                format!("import `{name}` again, or name a version that the store has")
+            }
+            Some(InputSource::Artifact { run, .. }) => {
+                format!("repeat the run `{run}`, or name another one")
+            }
+        };
+        let message = format!("the store does not have the snapshot {}", snapshot.short());
+        Reason { rule: "input/missing".to_owned(), element, message, advice }
+    };
+    elements(plan).filter(|(_, snapshot, _)| !facts.present.contains(snapshot)).map(absent).collect()
+}
+
+fn quarantined(plan: &Plan, facts: &Facts) -> Vec<Reason> {
+    let reason = |(element, snapshot, source): (_, Digest, Option<&InputSource>)| {
+        let why = facts.quarantined.get(&snapshot)?;
+        let advice = match source {
+            None => "change the code, and ask who put this state of it in quarantine",
+            Some(InputSource::Dataset { .. }) => {
+                "name another version, or ask who put this one in quarantine"
+            }
+            Some(InputSource::Artifact { .. }) => "name another run, or ask who put this one in quarantine",
+        };
+        Some(Reason {
+            rule: "input/quarantined".to_owned(),
+            element,
+            message: format!(
+                "the snapshot {} is in quarantine: {}",
+                snapshot.short(),
+                escape_bytes(why.as_bytes())
+            ),
+            advice: advice.to_owned(),
+        })
+    };
+    elements(plan).filter_map(reason).collect()
+}
+
+fn network(plan: &Plan, facts: &Facts) -> Vec<Reason> {
+    match facts.egress {
+        Egress::Gateway => Vec::new(),
+        Egress::Unavailable => plan
+            .network
+            .iter()
+            .map(|endpoint| Reason {
+                rule: "network/unavailable".to_owned(),
+                element: format!("network.{endpoint}"),
+                message: "this version has no gateway to a destination outside".to_owned(),
+                advice: "remove it from `network`: the job has its own loopback and nothing else".to_owned(),
+            })
+            .collect(),
+    }
+}
+
+fn limits(plan: &Plan, facts: &Facts) -> Vec<Reason> {
+    let planned = [
+        ("cpus", plan.limits.cpus.is_some()),
+        ("memory", plan.limits.memory_bytes.is_some()),
+        ("scratch", plan.limits.scratch_bytes.is_some()),
+    ];
+    planned
+        .into_iter()
+        .filter(|(name, set)| *set && !facts.enforced_limits.contains(name) && !plan.accept.contains(*name))
+        .map(|(name, _)| Reason {
+            rule: "limit/not-enforced".to_owned(),
+            element: format!("limits.{name}"),
+            message: format!("this host cannot enforce the limit `{name}`"),
+            advice: format!("remove it, or add `{name}` to `accept` to run without it"),
+        })
+        .collect()
+}
+
+fn accepted(plan: &Plan, facts: &Facts) -> Vec<Reason> {
+    let names: Vec<_> = facts.acceptable.iter().map(|name| format!("`{name}`")).collect();
+    let advice = match names.as_slice() {
+        [] => "remove it: nothing can be accepted here".to_owned(),
+        names => format!("remove it, or name one of {}", names.join(", ")),
+    };
+    plan.accept
+        .iter()
+        .filter(|name| !facts.acceptable.contains(name.as_str()))
+        .map(|name| {
+            let name = escape_bytes(name.as_bytes());
+            Reason {
+                rule: "accept/unknown".to_owned(),
+                message: format!("`{name}` is nothing that a plan may accept as not enforced"),
+                element: format!("accept.{name}"),
+                advice: advice.clone(),
+            }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests;

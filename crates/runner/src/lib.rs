@@ -1,1 +1,48 @@
-//! aseptic runner
+//! The use cases of aseptic, one function for each command, and the life of a run.
+//!
+//! The modules follow a run: [`plan`] resolves every name, [`decide`] asks policy, `provision` builds the
+//! jail, `execute` watches the job, `seal` stores what it left, and [`recover`] seals for those that died.
+//!
+//! **Invariant:** a ledger entry is durable before the act that it permits.
+//! **Invariant:** nothing here prints, reads the environment or parses arguments; an [`Observer`] is told.
+//! **Absent on purpose:** rules. They are in `aseptic-policy`, which decides once.
+#![forbid(unsafe_code)]
+
+mod code;
+pub mod dataset;
+mod decide;
+mod doctor;
+mod environment;
+mod execute;
+mod home;
+mod init;
+mod lineage;
+mod observer;
+mod plan;
+mod provision;
+mod record;
+mod recover;
+mod request;
+mod results;
+mod run;
+mod seal;
+
+pub use aseptic_catalog::{DatasetVersion, EdgeKind, LineageEdge, LineageGraph, Node, RunFilter, RunSummary};
+pub use aseptic_ledger::{Checkpoint, NoteError, Verified, verify as verify_ledger};
+pub use aseptic_sandbox::Finding;
+pub use aseptic_store::{Existing, Exported, Progress, Step};
+pub use decide::decide;
+pub use doctor::{Report, doctor};
+pub use environment::EnvironmentError;
+pub use home::{Home, HomeError};
+pub use init::{InitError, init};
+pub use lineage::{Lineage, lineage};
+pub use observer::{Event, Observer, Signals, Stream};
+pub use plan::{PlanError, Planned, plan};
+pub use provision::ProvisionError;
+pub use record::{Recorded, entries};
+pub use recover::recover;
+pub use request::{CodeChoice, Request, RequestError, SPEC_FILE};
+pub use results::{ResultError, Shown, export, log, runs, show};
+pub use run::{RunError, run};
+pub use seal::SealError;

@@ -1,0 +1,54 @@
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::table::table;
+
+/// Try every mechanism of the sandbox on this machine
+///
+/// Says for each whether it works, what blocks it and how to fix that, and lists the walls that this
+/// version does not have. The exit code is 5 when a run could not be sealed here.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {}
+
+pub(crate) fn run(context: &mut Context, _args: &Args) -> Result<ExitCode, Failure> {
+    let report = aseptic_runner::doctor(&context.home_dir()?)?;
+    let works = report.findings.iter().all(|finding| finding.works);
+    if context.json() {
+        let findings: Vec<_> = report
+            .findings
+            .iter()
+            .map(|finding| {
+                json!({
+                    "mechanism": finding.mechanism, "works": finding.works,
+                    "detail": finding.detail, "fix": finding.fix,
+                })
+            })
+            .collect();
+        context.document(&json!({
+            "schema": "aseptic.doctor/1", "works": works, "findings": findings, "walls": report.walls,
+        }))?;
+    } else {
+        let rows: Vec<_> = report
+            .findings
+            .iter()
+            .map(|finding| {
+                let state = if finding.works { "works" } else { "BLOCKED" };
+                [finding.mechanism.to_owned(), state.to_owned(), finding.detail.clone()]
+            })
+            .collect();
+        context.out(table(["mechanism", "here", "detail"], &rows));
+        for (mechanism, fix) in
+            report.findings.iter().filter_map(|finding| Some((finding.mechanism, finding.fix.as_ref()?)))
+        {
+            context.out(format_args!("fix for {mechanism}: {fix}"));
+        }
+        context.out("\nNot enforced by this version:");
+        for wall in report.walls.iter().filter(|wall| wall.state != aseptic_model::WallState::Done) {
+            context.out(format_args!("  {}: {}", wall.name, wall.detail.as_deref().unwrap_or("")));
+        }
+    }
+    Ok(ExitCode::from(if works { 0 } else { 5 }))
+}

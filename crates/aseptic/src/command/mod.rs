@@ -1,0 +1,15 @@
+//! One file per command: its help, its arguments, one library call.
+
+pub(crate) mod catalog;
+pub(crate) mod completions;
+pub(crate) mod dataset;
+pub(crate) mod doctor;
+pub(crate) mod export;
+pub(crate) mod init;
+pub(crate) mod ledger;
+pub(crate) mod lineage;
+pub(crate) mod logs;
+pub(crate) mod plan;
+pub(crate) mod run;
+pub(crate) mod runs;
+pub(crate) mod show;

@@ -1,0 +1,103 @@
+use std::process::ExitCode;
+
+use aseptic_model::{Decision, Outcome, Plan};
+use serde::Serialize;
+
+use super::run::Wanted;
+use crate::context::{Context, Shown};
+use crate::failure::Failure;
+use crate::table;
+
+/// Show what a run would see and whether it would be allowed
+///
+/// Every name is resolved to a digest. Nothing starts and nothing is recorded; only the code tree is
+/// taken into the store, as `run` would. The digest names the plan: equal plans have equal digests.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  aseptic plan train\n  aseptic plan --json train > plan.json")]
+pub(crate) struct Args {
+    #[command(flatten)]
+    wanted: Wanted,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    schema: &'static str,
+    digest: String,
+    plan: &'a Plan,
+    decision: &'a Decision,
+}
+
+pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failure> {
+    let request = args.wanted.request(context);
+    let mut home = context.home()?;
+    let planned = aseptic_runner::plan(&mut home, &request, &mut context.observer(Shown::Nothing))?;
+    let decision = aseptic_runner::decide(&home, &planned.plan)?;
+    let digest = planned.digest.to_string();
+    if context.json() {
+        let plan = &planned.plan;
+        context.document(&Document { schema: "aseptic.plan-report/1", digest, plan, decision: &decision })?;
+    } else {
+        context.out(describe(&planned.plan, &digest));
+        print_decision(context, &decision);
+    }
+    Ok(match decision.outcome {
+        Outcome::Allow => ExitCode::SUCCESS,
+        Outcome::Deny => ExitCode::from(3),
+    })
+}
+
+/// The plan as text, one element a line.
+pub(crate) fn describe(plan: &Plan, digest: &str) -> String {
+    let mut rows = vec![
+        ["plan".to_owned(), digest.to_owned()],
+        ["project".to_owned(), plan.project.to_string()],
+    ];
+    if let Some(experiment) = &plan.experiment {
+        rows.push(["experiment".to_owned(), experiment.to_string()]);
+    }
+    rows.push(["command".to_owned(), table::command(&plan.command)]);
+    for (name, value) in &plan.params {
+        rows.push([format!("param {name}"), value.to_string()]);
+    }
+    if let Some(code) = &plan.code {
+        let commit = code.git_commit.as_ref().map_or(String::new(), |commit| format!(", commit {commit:.12}"));
+        let amount = table::amount(code.files, code.bytes);
+        rows.push(["code /work".to_owned(), format!("{} ({amount}{commit})", code.snapshot.short())]);
+    }
+    for (name, input) in &plan.inputs {
+        let source = match &input.source {
+            aseptic_model::InputSource::Dataset { name, version } => format!("{name}@{version}"),
+            aseptic_model::InputSource::Artifact { run, path: None } => format!("run:{run}"),
+            aseptic_model::InputSource::Artifact { run, path: Some(path) } => format!("run:{run}/{path}"),
+        };
+        let amount = table::amount(input.files, input.bytes);
+        let labels = table::labels(&input.labels);
+        let text = format!("{} from {source} ({amount}) labels {labels}", input.snapshot.short());
+        rows.push([format!("input /data/{name}"), text]);
+    }
+    if let Some(python) = &plan.environment.python {
+        let text = format!("{} at {} ({} packages)", python.version, python.prefix, python.packages.len());
+        rows.push(["python".to_owned(), text]);
+    }
+    let host = &plan.environment.host;
+    rows.push(["host".to_owned(), format!("Linux {} {}, {}", host.kernel, host.architecture, host.cpu)]);
+    let network: Vec<_> = plan.network.iter().map(ToString::to_string).collect();
+    let network = if network.is_empty() { "none".to_owned() } else { network.join(" ") };
+    rows.push(["network".to_owned(), network]);
+    let wall = plan.limits.wall_ms.map_or("none".to_owned(), aseptic_model::describe_ms);
+    rows.push(["limit wall".to_owned(), wall]);
+    rows.push(["limit processes".to_owned(), plan.limits.processes.to_string()]);
+    let table = table::table(["", ""], &rows);
+    table.trim_start().to_owned()
+}
+
+pub(crate) fn print_decision(context: &Context, decision: &Decision) {
+    match decision.outcome {
+        Outcome::Allow => context.out("decision  allow"),
+        Outcome::Deny => context.out("decision  deny"),
+    }
+    for reason in &decision.reasons {
+        context.out(format_args!("  {}: {}", reason.element, reason.message));
+        context.out(format_args!("    help: {}\n    rule: {}", reason.advice, reason.rule));
+    }
+}

@@ -1,0 +1,219 @@
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use aseptic_model::{
+    ByteSize, Class, Endpoint, ExperimentName, InputName, InputRef, RunRecord, Status, describe_ms,
+};
+use aseptic_runner::{CodeChoice, Request};
+
+use crate::context::{Context, Shown, directory_of, home_directory};
+use crate::failure::{Failure, RUN_DENIED, RUN_FAILED};
+use crate::signals::Caught;
+
+/// Run an experiment or a command, sealed
+///
+/// The job sees its code at /work (a private copy of the working tree without what .gitignore and
+/// .asepticignore name), its inputs read-only at /data/NAME, and writes results to /out ($ASEPTIC_OUT).
+/// It has no network, its own /tmp and $HOME, and none of your environment variables. What it leaves in
+/// /out and /work is kept.
+///
+/// The exit code is the job's, 128+N when signal N ended it, 125 when aseptic failed, 126 when the plan
+/// was denied or the program cannot be executed, 127 when there is no such program.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    wanted: Wanted,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  aseptic run train --param lr=0.01
+  aseptic run --data train=digits@2 --limit wall=1h -- python3 train.py --epochs 3
+  aseptic run --data model=run:train/out/model.joblib -- python3 evaluate.py
+  aseptic run --json train > result.json";
+
+/// What to run: shared by `plan` and `run`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Wanted {
+    /// Experiment of the spec
+    experiment: Option<ExperimentName>,
+    /// Input at /data/NAME: DATASET, DATASET@VERSION or run:RUN/PATH
+    #[arg(long, value_name = "NAME=REF", value_parser = pair::<InputName, InputRef>)]
+    data: Vec<(InputName, InputRef)>,
+    /// Parameter in $ASEPTIC_PARAMS: a number, true, false or text
+    #[arg(long, value_name = "K=V", value_parser = param)]
+    param: Vec<(String, serde_json::Value)>,
+    /// Network destination to grant
+    #[arg(long, value_name = "HOST:PORT")]
+    network: Vec<Endpoint>,
+    /// Limit: wall=1h, grace=30s, processes=512
+    #[arg(long, value_name = "K=V", value_parser = pair::<String, String>)]
+    limit: Vec<(String, String)>,
+    /// Environment variable for the job
+    #[arg(long, value_name = "K=V", value_parser = pair::<String, String>)]
+    env: Vec<(String, String)>,
+    /// Python environment: a venv or an interpreter [default: the spec's, else $VIRTUAL_ENV]
+    #[arg(long, value_name = "PATH")]
+    python: Option<PathBuf>,
+    /// Element that may go unenforced, by name, such as memory; the record says so
+    #[arg(long, value_name = "NAME")]
+    accept: Vec<String>,
+    /// Code directory [default: that of the spec, else this one]
+    #[arg(long, value_name = "DIR", conflicts_with = "no_code")]
+    code: Option<PathBuf>,
+    /// Start with an empty /work
+    #[arg(long)]
+    no_code: bool,
+    /// Program and arguments, instead of the experiment's
+    #[arg(last = true, value_name = "COMMAND")]
+    command: Vec<String>,
+}
+
+impl Wanted {
+    pub(crate) fn request(&self, context: &Context) -> Request {
+        let spec = context.spec();
+        let code = match (&self.code, &spec) {
+            _ if self.no_code => CodeChoice::Nothing,
+            (Some(dir), _) => CodeChoice::Directory(dir.clone()),
+            (None, Some(spec)) => CodeChoice::Directory(directory_of(spec)),
+            (None, None) => CodeChoice::Directory(PathBuf::from(".")),
+        };
+        let active = std::env::var_os("VIRTUAL_ENV").map(PathBuf::from);
+        Request {
+            spec,
+            project: context.project_option(),
+            experiment: self.experiment.clone(),
+            command: self.command.clone(),
+            data: self.data.clone(),
+            params: self.param.clone(),
+            network: self.network.clone(),
+            limits: self.limit.clone(),
+            python: self.python.clone(),
+            default_python: active,
+            variables: self.env.clone(),
+            accept: self.accept.clone(),
+            code,
+            home_directory: home_directory(),
+        }
+    }
+}
+
+pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failure> {
+    let request = args.wanted.request(context);
+    let mut signals = Caught::new().map_err(|error| {
+        let help = "start it again; if it stays, report this";
+        Failure::new(Class::Host, "cli/signals", format!("could not catch signals: {error}"), help)
+    })?;
+    let mut home = context.home()?;
+    let shown = if context.json() { Shown::Stderr } else { Shown::Streams };
+    let record = aseptic_runner::run(&mut home, &request, &mut signals, &mut context.observer(shown))?;
+    if context.json() {
+        context.document(&record)?;
+    }
+    summarise(context, &record);
+    Ok(ExitCode::from(exit_code(&record)))
+}
+
+/// The job's own exit code, or the shell's convention for a signal.
+fn exit_code(record: &RunRecord) -> u8 {
+    let code = match (record.status, record.exit_code, record.signal) {
+        (Status::Denied, ..) => i32::from(RUN_DENIED),
+        (_, Some(code), _) => code,
+        (_, None, Some(signal)) => 128 + signal,
+        (_, None, None) => i32::from(RUN_FAILED),
+    };
+    u8::try_from(code).unwrap_or(RUN_FAILED)
+}
+
+fn summarise(context: &Context, record: &RunRecord) {
+    if record.status == Status::Denied {
+        context.say(format_args!("denied: run {} did not start", record.run));
+        for reason in &record.decision.reasons {
+            context.say(format_args!("  {}: {}", reason.element, reason.message));
+            context.say(format_args!("    help: {}\n    rule: {}", reason.advice, reason.rule));
+        }
+        return;
+    }
+    let duration = describe_ms(whole_ms(record.duration_ms));
+    let how = match (&record.reason, record.exit_code, record.signal) {
+        (Some(reason), ..) => format!(": {reason}"),
+        (None, Some(code @ 1..), _) => format!(" with exit code {code}"),
+        (None, None, Some(signal)) => format!(" by signal {signal}"),
+        _ => String::new(),
+    };
+    let overhead = describe_ms(whole_ms(record.overhead_ms.values().sum()));
+    context.say(format_args!(
+        "{}{how} after {duration} ({overhead} of aseptic's own)  run {}",
+        record.status, record.run
+    ));
+    let bytes = record.outputs.iter().map(|output| output.size).sum();
+    if !record.inputs.is_empty() {
+        let read: usize = record.lineage.read.values().map(std::collections::BTreeSet::len).sum();
+        let all: u64 = record.inputs.values().map(|input| input.files).sum();
+        let sure = if record.lineage.complete { "" } else { " or more: the list is not complete" };
+        context.say(format_args!("  read {read} of {all} input files{sure}"));
+    }
+    let files = crate::table::amount(record.outputs.len() as u64, bytes);
+    context.say(format_args!("  kept {files}; `aseptic show {}` has everything", record.run));
+    for output in record.outputs.iter().take(OUTPUTS_SHOWN) {
+        context.say(format_args!("    {}  {}", output.path, ByteSize(output.size)));
+    }
+    if record.outputs.len() > OUTPUTS_SHOWN {
+        context.say(format_args!("    and {} more", record.outputs.len() - OUTPUTS_SHOWN));
+    }
+    if !record.skipped.is_empty() {
+        context.say(format_args!("  not kept: {} special files or too long paths", record.skipped.len()));
+    }
+    if record.status == Status::Failed && looks_denied(record) {
+        context.say("  help: the run sees only /work, /data, /out and the system's programs; name more with `--data`");
+    }
+}
+
+const OUTPUTS_SHOWN: usize = 10;
+
+/// A program that was not found is the commonest way to meet the walls.
+fn looks_denied(record: &RunRecord) -> bool {
+    matches!(record.exit_code, Some(126 | 127))
+}
+
+/// Milliseconds of a record, which are never negative and far below 2^53.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rounded and never negative")]
+pub(crate) fn whole_ms(milliseconds: f64) -> u64 {
+    milliseconds.round() as u64
+}
+
+fn pair<K, V>(text: &str) -> Result<(K, V), String>
+where
+    K: std::str::FromStr<Err: std::fmt::Display>,
+    V: std::str::FromStr<Err: std::fmt::Display>,
+{
+    let (key, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    let key = key.parse().map_err(|error: K::Err| error.to_string())?;
+    let value = value.parse().map_err(|error: V::Err| error.to_string())?;
+    Ok((key, value))
+}
+
+/// A parameter: JSON where it reads as a number, `true`, `false`, `null` or a list, text otherwise.
+fn param(text: &str) -> Result<(String, serde_json::Value), String> {
+    let (key, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
+    if key.is_empty() {
+        return Err("the name of a parameter is empty".to_owned());
+    }
+    let value = serde_json::from_str(value).unwrap_or_else(|_| serde_json::Value::String(value.to_owned()));
+    Ok((key.to_owned(), value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_keep_their_type() {
+        assert_eq!(param("lr=0.1").unwrap().1, serde_json::json!(0.1));
+        assert_eq!(param("name=a=b").unwrap().1, serde_json::json!("a=b"));
+        assert_eq!(param("sizes=[1,2]").unwrap().1, serde_json::json!([1, 2]));
+        assert!(param("=1").is_err());
+        assert!(param("lr").is_err());
+    }
+}

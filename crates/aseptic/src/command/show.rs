@@ -1,0 +1,107 @@
+use std::fmt::Write as _;
+use std::process::ExitCode;
+
+use aseptic_model::{ByteSize, RunRecord, RunRef, WallState, describe_ms};
+use aseptic_runner::Shown;
+use serde_json::json;
+
+use super::run::whole_ms;
+use super::{plan, runs};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::table;
+
+/// Show everything known of a run
+///
+/// Its plan, its inputs and which of their files it opened, its outputs with their digests, the walls
+/// that stood and those that did not.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  aseptic show latest\n  aseptic show --json train")]
+pub(crate) struct Args {
+    /// Run: an id, the start of one, `latest`, or an experiment for its newest success
+    run: RunRef,
+}
+
+pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failure> {
+    let project = context.project()?;
+    let home = context.home()?;
+    match aseptic_runner::show(&home, &project, &args.run)? {
+        Shown::Sealed(record) if context.json() => context.document(&record)?,
+        Shown::Sealed(record) => context.out(describe(&record).trim_end()),
+        Shown::Planned(summary, plan) if context.json() => {
+            let run = runs::row(&summary);
+            context.document(&json!({ "schema": "aseptic.run-summary/1", "run": run, "plan": plan }))?;
+        }
+        Shown::Planned(summary, plan) => {
+            context.out(format_args!("run {} is {}", summary.run, runs::state(&summary)));
+            context.out(plan::describe(&plan, &summary.plan.to_string()));
+            if let Some(decision) = &summary.decision {
+                plan::print_decision(context, decision);
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn describe(record: &RunRecord) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: String| {
+        let _ = writeln!(text, "{name:<12}{value}");
+    };
+    line("run", record.run.to_string());
+    if let Some(experiment) = &record.experiment {
+        line("experiment", experiment.to_string());
+    }
+    line("command", table::command(&record.command));
+    let code = record.exit_code.map(|code| format!(", exit code {code}"));
+    let signal = record.signal.map(|signal| format!(", signal {signal}"));
+    line("status", format!("{}{}{}", record.status, code.unwrap_or_default(), signal.unwrap_or_default()));
+    if let Some(reason) = &record.reason {
+        line("reason", reason.clone());
+    }
+    line("planned", record.planned.to_string());
+    line("took", describe_ms(whole_ms(record.duration_ms)));
+    line("plan", record.plan.to_string());
+    for (name, value) in &record.params {
+        line("param", format!("{name} = {value}"));
+    }
+    if let Some(code) = &record.code {
+        let commit = code.git_commit.as_ref().map_or(String::new(), |commit| format!(", commit {commit}"));
+        let amount = table::amount(code.files, code.bytes);
+        line("code", format!("{} ({amount}{commit})", code.snapshot.short()));
+    }
+    if let Some(python) = &record.environment.python {
+        let packages = python.packages.len();
+        line("python", format!("{} at {} ({packages} packages)", python.version, python.prefix));
+    }
+    let host = &record.environment.host;
+    line("host", format!("Linux {} {}, {}", host.kernel, host.architecture, host.cpu));
+    line("labels", table::labels(&record.labels));
+    for (name, input) in &record.inputs {
+        let read = record.lineage.read.get(name).map_or(0, std::collections::BTreeSet::len);
+        let short = input.snapshot.short();
+        line("input", format!("/data/{name}  {short}, {read} of {} files opened", input.files));
+    }
+    if !record.lineage.complete {
+        let why = record.lineage.incomplete_because.as_deref().unwrap_or("unknown");
+        line("lineage", format!("not complete: {why}"));
+    }
+    for output in &record.outputs {
+        let size = ByteSize(output.size);
+        line("output", format!("{}  {size}  {}", output.path, output.blake3.short()));
+    }
+    for path in &record.deleted {
+        line("deleted", path.to_string());
+    }
+    for skipped in &record.skipped {
+        line("not kept", format!("{}: {}", skipped.path, skipped.reason));
+    }
+    for wall in &record.walls {
+        let detail = wall.detail.as_deref().unwrap_or("");
+        match wall.state {
+            WallState::Done => line("wall", format!("{}: {detail}", wall.name)),
+            WallState::NotEnforced => line("NO WALL", format!("{}: {detail}", wall.name)),
+        }
+    }
+    text
+}

@@ -1,0 +1,205 @@
+//! What every command needs: settings from the environment, the state, and where to print.
+
+use std::fmt;
+use std::io::{self, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+
+use aseptic_model::{Class, ProjectName};
+use aseptic_runner::{Event, Home, Observer, Request, SPEC_FILE, Step, Stream};
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::cli::Global;
+use crate::failure::{Failure, RUN_FAILED};
+
+/// Settings and outputs of one command.
+#[derive(Debug)]
+pub(crate) struct Context {
+    global: Global,
+}
+
+impl Context {
+    pub(crate) fn new(global: Global) -> Self {
+        Self { global }
+    }
+
+    pub(crate) fn json(&self) -> bool {
+        self.global.json
+    }
+
+    /// Opens the state, sealing runs whose supervisor died.
+    pub(crate) fn home(&self) -> Result<Home, Failure> {
+        let mut home = Home::open(&self.home_dir()?)?;
+        aseptic_runner::recover(&mut home, &mut self.observer(Shown::Nothing))?;
+        Ok(home)
+    }
+
+    /// Where the state is, whether or not it is there yet.
+    pub(crate) fn home_dir(&self) -> Result<PathBuf, Failure> {
+        if let Some(home) = self.global.home.as_ref().filter(|home| !home.as_os_str().is_empty()) {
+            return Ok(home.clone());
+        }
+        let data = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+        let data = data.or_else(|| Some(std::env::home_dir()?.join(".local/share")));
+        data.map(|data| data.join("aseptic")).ok_or_else(|| {
+            Failure::new(
+                Class::User,
+                "home/unknown",
+                "there is no home directory to keep the state in".to_owned(),
+                "name a directory with `--home DIR` or the variable ASEPTIC_HOME",
+            )
+        })
+    }
+
+    /// The spec: named, or found here or above.
+    pub(crate) fn spec(&self) -> Option<PathBuf> {
+        if self.global.spec.is_some() {
+            return self.global.spec.clone();
+        }
+        let here = std::env::current_dir().ok()?;
+        here.ancestors().map(|dir| dir.join(SPEC_FILE)).find(|file| file.is_file())
+    }
+
+    /// The project that the command is about.
+    pub(crate) fn project(&self) -> Result<ProjectName, Failure> {
+        match &self.global.project {
+            Some(project) => Ok(project.clone()),
+            None => Ok(Request { spec: self.spec(), ..Request::default() }.project()?),
+        }
+    }
+
+    /// The project option, for requests that read the spec themselves.
+    pub(crate) fn project_option(&self) -> Option<ProjectName> {
+        self.global.project.clone()
+    }
+
+    /// A line of a result.
+    pub(crate) fn out(&self, text: impl fmt::Display) {
+        // A reader that has seen enough closes its end; that is no error.
+        let _ = writeln!(io::stdout().lock(), "{text}");
+    }
+
+    /// A document on standard output.
+    pub(crate) fn document(&self, document: &impl serde::Serialize) -> Result<(), Failure> {
+        let text = serde_json::to_string_pretty(document).map_err(|error| {
+            let help = "report this: every document can be written";
+            Failure::new(Class::Internal, "cli/document", error.to_string(), help)
+        })?;
+        self.out(text);
+        Ok(())
+    }
+
+    /// A remark on standard error.
+    pub(crate) fn say(&self, text: impl fmt::Display) {
+        if !self.global.quiet {
+            let _ = writeln!(io::stderr().lock(), "{text}");
+        }
+    }
+
+    /// Prints a failure; returns the exit code.
+    pub(crate) fn fail(&self, failure: &Failure, is_run: bool) -> u8 {
+        if self.global.json {
+            self.out(format_args!("{:#}", failure.document()));
+        }
+        let _ = io::stderr().lock().write_all(failure.render().as_bytes());
+        if is_run { RUN_FAILED } else { failure.exit_code() }
+    }
+
+    /// Shows the events of a use case.
+    pub(crate) fn observer(&self, shown: Shown) -> Shower<'_> {
+        Shower { context: self, shown, bar: None }
+    }
+}
+
+/// What of a job's output is shown, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Shown {
+    /// Nothing; there is no job.
+    Nothing,
+    /// Each stream on the same stream of ours.
+    Streams,
+    /// Both on standard error: standard output is for the document.
+    Stderr,
+}
+
+/// Draws progress and passes the job's output on.
+#[derive(Debug)]
+pub(crate) struct Shower<'c> {
+    context: &'c Context,
+    shown: Shown,
+    bar: Option<ProgressBar>,
+}
+
+impl Observer for Shower<'_> {
+    fn event(&mut self, event: Event<'_>) {
+        match event {
+            Event::Import(progress) => return self.progress(&progress),
+            Event::Output(stream, bytes) => self.output(stream, bytes),
+            Event::Note(note) => self.context.say(format_args!("note: {note}")),
+            Event::Recovered(run) => self.context.say(format_args!(
+                "note: sealed run {run} as aborted, since its supervisor had died; its outputs are kept"
+            )),
+            Event::Planned { run, plan, digest } => {
+                let command = crate::table::command(&plan.command);
+                self.context.say(format_args!("run {run}  plan {}  {command}", digest.short()));
+            }
+            Event::Decided(_) | Event::Started | Event::Sealing => {}
+        }
+        self.bar = None;
+    }
+}
+
+impl Shower<'_> {
+    fn output(&self, stream: Stream, bytes: &[u8]) {
+        // The log keeps every byte whether or not anyone still reads here.
+        let _ = match (self.shown, stream) {
+            (Shown::Nothing, _) => Ok(()),
+            (Shown::Streams, Stream::Stdout) => {
+                let mut stdout = io::stdout().lock();
+                stdout.write_all(bytes).and_then(|()| stdout.flush())
+            }
+            (Shown::Streams, Stream::Stderr) | (Shown::Stderr, _) => io::stderr().lock().write_all(bytes),
+        };
+    }
+
+    fn progress(&mut self, progress: &aseptic_runner::Progress) {
+        if self.context.global.quiet || !io::stderr().is_terminal() {
+            return;
+        }
+        let bar = self.bar.get_or_insert_with(|| {
+            let bar = ProgressBar::new(0);
+            let style = "{msg:>8} {bytes} of {total_bytes} ({bytes_per_sec}, {eta} left)";
+            if let Ok(style) = ProgressStyle::with_template(style) {
+                bar.set_style(style);
+            }
+            bar
+        });
+        bar.set_message(match progress.step {
+            Step::Scan => "scanning",
+            Step::Read => "reading",
+            Step::Write => "writing",
+        });
+        bar.set_length(progress.bytes_total);
+        bar.set_position(progress.bytes);
+    }
+}
+
+impl Drop for Shower<'_> {
+    fn drop(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// Whether `path` is the directory of the user's own files.
+pub(crate) fn home_directory() -> Option<PathBuf> {
+    std::env::home_dir()
+}
+
+/// The directory that holds `spec`.
+pub(crate) fn directory_of(spec: &Path) -> PathBuf {
+    match spec.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}

@@ -1,0 +1,73 @@
+//! Errors as a person or a script sees them.
+
+use std::fmt::Write as _;
+
+use aseptic_model::{Class, Diagnose, Diagnosis};
+
+/// Exit code of a command line that cannot be understood.
+pub(crate) const USAGE: u8 = 2;
+/// Exit code of `aseptic run` when aseptic itself failed and the job did not run to its end.
+pub(crate) const RUN_FAILED: u8 = 125;
+/// Exit code of `aseptic run` when the plan was denied.
+pub(crate) const RUN_DENIED: u8 = 126;
+
+/// An error on its way to the user: message, causes, next step.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    chain: Vec<String>,
+    diagnosis: Diagnosis,
+}
+
+impl<E: Diagnose> From<E> for Failure {
+    fn from(error: E) -> Self {
+        let mut chain = vec![error.to_string()];
+        let mut source = std::error::Error::source(&error);
+        while let Some(cause) = source {
+            let text = cause.to_string();
+            if chain.last() != Some(&text) {
+                chain.push(text);
+            }
+            source = cause.source();
+        }
+        Self { chain, diagnosis: error.diagnosis() }
+    }
+}
+
+impl Failure {
+    /// A failure of the command line itself.
+    pub(crate) fn new(class: Class, code: &'static str, message: String, help: impl Into<String>) -> Self {
+        Self { chain: vec![message], diagnosis: Diagnosis::new(class, code, help) }
+    }
+
+    /// The text for standard error.
+    pub(crate) fn render(&self) -> String {
+        let mut text = format!("error: {}\n", self.chain.first().map_or("", String::as_str));
+        for cause in self.chain.iter().skip(1) {
+            let _ = writeln!(text, "  cause: {cause}");
+        }
+        let _ = writeln!(text, "  help: {}\n  code: {}", self.diagnosis.help, self.diagnosis.code);
+        text
+    }
+
+    /// The document for standard output with `--json`.
+    pub(crate) fn document(&self) -> serde_json::Value {
+        serde_json::json!({
+            "schema": "aseptic.error/1",
+            "error": self.chain.first(),
+            "causes": self.chain.get(1..).unwrap_or(&[]),
+            "help": self.diagnosis.help,
+            "code": self.diagnosis.code,
+        })
+    }
+
+    /// The exit code of every command but `run`; see `docs/errors.md`.
+    pub(crate) fn exit_code(&self) -> u8 {
+        match self.diagnosis.class {
+            Class::User => USAGE,
+            Class::Denied => 3,
+            Class::Damaged => 4,
+            Class::Host => 5,
+            Class::Internal => 70,
+        }
+    }
+}

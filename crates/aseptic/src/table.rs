@@ -1,0 +1,41 @@
+//! Plain tables and phrases; nothing in them depends on colour.
+
+use aseptic_model::{ByteSize, Label};
+
+/// Lines up `rows` under `titles`, two spaces between columns, the last column as it is.
+pub(crate) fn table<const N: usize>(titles: [&str; N], rows: &[[String; N]]) -> String {
+    let mut widths = titles.map(|title| title.chars().count());
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let line = |cells: [&str; N]| {
+        let padded = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
+    };
+    let head = line(titles);
+    let body = rows.iter().map(|row| line(row.each_ref().map(String::as_str)));
+    std::iter::once(head).chain(body).collect::<Vec<_>>().join("\n")
+}
+
+/// A command as a person would type it.
+pub(crate) fn command(words: &[String]) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:@%+,".contains(c);
+    let word = |word: &String| match word {
+        word if !word.is_empty() && word.chars().all(plain) => word.clone(),
+        word => format!("'{}'", word.replace('\'', "'\\''").escape_debug()),
+    };
+    words.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// `3 files, 1.2 MiB`.
+pub(crate) fn amount(files: u64, bytes: u64) -> String {
+    format!("{files} {}, {}", if files == 1 { "file" } else { "files" }, ByteSize(bytes))
+}
+
+/// Labels, or a dash.
+pub(crate) fn labels<'a>(labels: impl IntoIterator<Item = &'a Label>) -> String {
+    let text = labels.into_iter().map(Label::as_str).collect::<Vec<_>>().join(" ");
+    if text.is_empty() { "-".to_owned() } else { text }
+}

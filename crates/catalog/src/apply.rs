@@ -1,0 +1,346 @@
+//! The fold: what each entry changes.
+//!
+//! It is total. A second entry about the same thing changes nothing, an entry about a run that was never
+//! planned changes nothing, and a plan or record that cannot be read leaves a note in the run's row.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+
+use aseptic_model::{
+    CanonicalError, Decision, Digest, ENTRY_FORMAT, Entry, Event, Input, InputName, InputSource, Outcome,
+    PLAN_FORMAT, Plan, ProjectName, RUN_SCHEMA, RunId, RunRecord, Status, from_canonical, to_canonical,
+};
+use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
+use serde::Serialize;
+
+use crate::column::int;
+use crate::{Catalog, CatalogError};
+
+/// A place between two entries of the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// Zero-based index of the entry after it, which is the number of entries before it.
+    pub index: u64,
+    /// Where that entry begins in the ledger; the catalog only keeps it.
+    pub offset: u64,
+}
+
+/// Reads an object of a project from the store and checks its digest.
+pub type Fetch<'a> = dyn FnMut(&ProjectName, &Digest) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> + 'a;
+
+impl Catalog {
+    /// Where the next entry to apply begins; nothing when none was applied yet.
+    ///
+    /// # Errors
+    /// [`CatalogError`]: the catalog could not be read.
+    pub fn applied(&self) -> Result<Option<Position>, CatalogError> {
+        let position = applied(&self.connection)?;
+        Ok((position.index > 0).then_some(position))
+    }
+
+    /// Applies `entries` in one transaction and returns how many were new. Each comes with the position
+    /// after it. Those that are already applied, by whichever process, are skipped.
+    ///
+    /// `fetch` is called for the plan of each planned run and the record of each sealed one. Where it fails,
+    /// or the bytes are not a plan or a record, the run's row says so until the catalog is rebuilt.
+    ///
+    /// # Errors
+    /// Nothing was applied.
+    /// - [`CatalogError::Gap`]: an entry is not the next one.
+    /// - [`CatalogError::Format`]: an entry is of another version.
+    /// - [`CatalogError::Unusable`]: the catalog is damaged, or was filled from another ledger.
+    /// - [`CatalogError::Busy`], [`CatalogError::Storage`]: try again.
+    pub fn apply(
+        &mut self,
+        entries: impl IntoIterator<Item = (Position, Entry)>,
+        fetch: &mut Fetch<'_>,
+    ) -> Result<u64, CatalogError> {
+        let mut entries = entries.into_iter().peekable();
+        if entries.peek().is_none() {
+            return Ok(0);
+        }
+        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let before = applied(&transaction)?;
+        let mut now = before;
+        let mut fold = Fold { transaction: &transaction, fetch };
+        for (after, entry) in entries {
+            if after.index <= now.index {
+                if after.index == now.index && after.offset != now.offset {
+                    return Err(CatalogError::unusable("it was filled from another ledger"));
+                }
+                continue;
+            }
+            if after.index != now.index + 1 {
+                return Err(CatalogError::Gap { expected: now.index, found: after.index - 1 });
+            }
+            if entry.format != ENTRY_FORMAT {
+                return Err(CatalogError::Format { index: now.index });
+            }
+            fold.entry(now.index, &entry)?;
+            now = after;
+        }
+        if now != before {
+            transaction
+                .execute("UPDATE applied SET entries = ?1, offset = ?2", [int(now.index), int(now.offset)])?;
+        }
+        transaction.commit()?;
+        Ok(now.index - before.index)
+    }
+}
+
+fn applied(connection: &rusqlite::Connection) -> Result<Position, CatalogError> {
+    let row = connection
+        .prepare_cached("SELECT entries, offset FROM applied")?
+        .query_row([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
+    match (u64::try_from(row.0), u64::try_from(row.1)) {
+        (Ok(index), Ok(offset)) => Ok(Position { index, offset }),
+        _ => Err(CatalogError::unusable("its position is damaged")),
+    }
+}
+
+struct Fold<'a, 'f> {
+    transaction: &'a Transaction<'a>,
+    fetch: &'a mut Fetch<'f>,
+}
+
+impl Fold<'_, '_> {
+    fn entry(&mut self, index: u64, entry: &Entry) -> Result<(), CatalogError> {
+        let project = entry.project.as_str();
+        let time = entry.time.as_unix_ms();
+        match &entry.event {
+            Event::DatasetAdded { name, version, snapshot, files, bytes, labels } => self.execute(
+                "INSERT INTO dataset_version VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
+                 ON CONFLICT DO NOTHING",
+                params![
+                    project,
+                    name.as_str(),
+                    version,
+                    snapshot.as_bytes(),
+                    int(*files),
+                    int(*bytes),
+                    json(labels)?,
+                    time,
+                    entry.actor
+                ],
+            ),
+            Event::RunPlanned { run, plan, code, inputs, .. } => {
+                self.planned(index, entry, run, plan, code.as_ref(), inputs)
+            }
+            Event::RunDecided { run, decision, .. } => self.decided(project, run, decision, time),
+            Event::RunStarted { run } => self.execute(
+                "UPDATE run SET started = ?3 WHERE project = ?1 AND run = ?2 AND started IS NULL",
+                params![project, run.as_str(), time],
+            ),
+            Event::RunSealed { run, status, record, outputs, labels } => {
+                let labels = json(labels)?;
+                let sealed = self
+                    .transaction
+                    .prepare_cached(
+                        "UPDATE run SET status = ?3, ended = ?4, record = ?5, outputs = ?6, labels = ?7
+                     WHERE project = ?1 AND run = ?2 AND record IS NULL",
+                    )?
+                    .execute(params![
+                        project,
+                        run.as_str(),
+                        status.as_str(),
+                        time,
+                        record.as_bytes(),
+                        outputs.as_bytes(),
+                        labels
+                    ])?;
+                if sealed == 0 { Ok(()) } else { self.sealed(&entry.project, run, record) }
+            }
+            Event::RunExported { .. } => Ok(()), // Answers no question of the catalog.
+            Event::QuarantineAdded { snapshot, reason } => self.execute(
+                "INSERT INTO quarantine VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
+                params![project, snapshot.as_bytes(), reason, time, entry.actor],
+            ),
+        }
+    }
+
+    fn planned(
+        &mut self,
+        index: u64,
+        entry: &Entry,
+        run: &RunId,
+        digest: &Digest,
+        code: Option<&Digest>,
+        inputs: &BTreeMap<InputName, Digest>,
+    ) -> Result<(), CatalogError> {
+        let project = entry.project.as_str();
+        let exists: Option<i64> = self
+            .transaction
+            .prepare_cached("SELECT 1 FROM run WHERE project = ?1 AND run = ?2")?
+            .query_row([project, run.as_str()], |row| row.get(0))
+            .optional()?;
+        if exists.is_some() {
+            return Ok(());
+        }
+        let plan: Result<Plan, String> = self.read(&entry.project, digest).and_then(|plan: Plan| {
+            if plan.format != PLAN_FORMAT {
+                return Err("it has another version".to_owned());
+            }
+            Ok(plan)
+        });
+        let experiment = match &entry.event {
+            Event::RunPlanned { experiment, .. } => {
+                experiment.as_ref().map(aseptic_model::ExperimentName::as_str)
+            }
+            _ => None,
+        };
+        let (params, git_commit, unreadable) = match &plan {
+            Ok(plan) => {
+                (json(&plan.params)?, plan.code.as_ref().and_then(|code| code.git_commit.clone()), None)
+            }
+            Err(why) => ("{}".to_owned(), None, Some(format!("plan unreadable: {why}"))),
+        };
+        self.execute(
+            "INSERT INTO run (project, run, entry, experiment, actor, planned, plan, code, git_commit, params,
+                              labels, unreadable)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, '[]', ?11)",
+            params![
+                project,
+                run.as_str(),
+                int(index),
+                experiment,
+                entry.actor,
+                entry.time.as_unix_ms(),
+                digest.as_bytes(),
+                code.map(Digest::as_bytes),
+                git_commit,
+                params,
+                unreadable
+            ],
+        )?;
+        let known = plan.map(|plan| plan.inputs).unwrap_or_default();
+        for (name, snapshot) in inputs {
+            let source =
+                known.get(name).filter(|input| input.snapshot == *snapshot).map(|input| &input.source);
+            self.input(project, run, name, snapshot, source)?;
+        }
+        Ok(())
+    }
+
+    /// The snapshot is the entry's, which is signed; the source is what the plan says of it.
+    fn input(
+        &self,
+        project: &str,
+        run: &RunId,
+        name: &InputName,
+        snapshot: &Digest,
+        source: Option<&InputSource>,
+    ) -> Result<(), CatalogError> {
+        let (dataset, artifact) = match source {
+            Some(InputSource::Dataset { name, version }) => (Some((name, version)), None),
+            Some(InputSource::Artifact { run, path }) => (None, Some((run, path))),
+            None => (None, None),
+        };
+        self.execute(
+            "INSERT OR REPLACE INTO run_input VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+            params![
+                project,
+                run.as_str(),
+                name.as_str(),
+                snapshot.as_bytes(),
+                dataset.map(|(name, _)| name.as_str()),
+                dataset.map(|(_, version)| version),
+                artifact.map(|(run, _)| run.as_str()),
+                artifact.and_then(|(_, path)| path.as_ref()).map(|path| path.as_bytes())
+            ],
+        )
+    }
+
+    /// A plan that was denied never starts, also when nothing seals the run.
+    fn decided(
+        &self,
+        project: &str,
+        run: &RunId,
+        decision: &Decision,
+        time: i64,
+    ) -> Result<(), CatalogError> {
+        self.execute(
+            "UPDATE run SET decision = ?3 WHERE project = ?1 AND run = ?2 AND decision IS NULL",
+            params![project, run.as_str(), json(decision)?],
+        )?;
+        match decision.outcome {
+            Outcome::Allow => Ok(()),
+            Outcome::Deny => self.execute(
+                "UPDATE run SET status = ?3, ended = ?4 WHERE project = ?1 AND run = ?2 AND status IS NULL",
+                params![project, run.as_str(), Status::Denied.as_str(), time],
+            ),
+        }
+    }
+
+    /// Adds what only the record says to the row of the run.
+    fn sealed(&mut self, project: &ProjectName, run: &RunId, digest: &Digest) -> Result<(), CatalogError> {
+        let record: Result<RunRecord, String> = self.read(project, digest).and_then(|record: RunRecord| {
+            if record.schema != RUN_SCHEMA {
+                return Err("it has another version".to_owned());
+            }
+            if record.run != *run || record.project != *project {
+                return Err("it is the record of another run".to_owned());
+            }
+            Ok(record)
+        });
+        let record = match record {
+            Ok(record) => record,
+            Err(why) => {
+                return self.execute(
+                    "UPDATE run SET unreadable = ?3 WHERE project = ?1 AND run = ?2",
+                    params![project.as_str(), run.as_str(), format!("record unreadable: {why}")],
+                );
+            }
+        };
+        self.execute(
+            "UPDATE run SET ended = ?3, duration_ms = ?4, params = ?5, git_commit = ?6, unreadable = NULL
+             WHERE project = ?1 AND run = ?2",
+            params![
+                project.as_str(),
+                run.as_str(),
+                record.ended.as_unix_ms(),
+                record.duration_ms,
+                json(&record.params)?,
+                record.code.as_ref().and_then(|code| code.git_commit.as_ref())
+            ],
+        )?;
+        for (name, Input { snapshot, source, .. }) in &record.inputs {
+            self.input(project.as_str(), run, name, snapshot, Some(source))?;
+        }
+        let mut insert = self.transaction.prepare_cached(
+            "INSERT INTO run_output VALUES (?1, ?2, ?3, ?4, ?5, ?6) ON CONFLICT DO NOTHING",
+        )?;
+        for output in &record.outputs {
+            insert.execute(params![
+                project.as_str(),
+                run.as_str(),
+                output.path.as_bytes(),
+                int(output.size),
+                output.blake3.as_bytes(),
+                output.sha256
+            ])?;
+        }
+        Ok(())
+    }
+
+    /// An object from the store, or why it cannot be read.
+    fn read<T: serde::de::DeserializeOwned>(
+        &mut self,
+        project: &ProjectName,
+        digest: &Digest,
+    ) -> Result<T, String> {
+        let bytes = (self.fetch)(project, digest).map_err(|error| error.to_string())?;
+        from_canonical(&bytes).map_err(|error| error.to_string())
+    }
+
+    fn execute(&self, sql: &str, params: impl rusqlite::Params) -> Result<(), CatalogError> {
+        self.transaction.prepare_cached(sql)?.execute(params)?;
+        Ok(())
+    }
+}
+
+/// `value` as the catalog keeps it. Fails for numbers that an entry or a record, being JSON, cannot hold.
+fn json<T: Serialize>(value: &T) -> Result<String, CatalogError> {
+    let bytes =
+        to_canonical(value).map_err(|error: CanonicalError| CatalogError::unusable(error.to_string()))?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}

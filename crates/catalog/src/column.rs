@@ -1,0 +1,71 @@
+//! Columns as words of the model. A value that is not one means that the file is damaged.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aseptic_model::{
+    DatasetName, Decision, Digest, ExperimentName, FilePath, InputName, Label, RunId, Status, Timestamp,
+    from_canonical,
+};
+use rusqlite::Row;
+use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
+
+/// The value of a column of `row`, by the name of the column.
+pub(crate) fn get<T: Column>(row: &Row<'_>, name: &str) -> rusqlite::Result<T> {
+    row.get::<_, Stored<T>>(name).map(|stored| stored.0)
+}
+
+/// A number as SQLite keeps it. No count and no size of a real ledger comes near the end of the range.
+pub(crate) fn int(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+struct Stored<T>(T);
+
+impl<T: Column> FromSql for Stored<T> {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        T::read(value).map(Self)
+    }
+}
+
+/// A type with one form in a column.
+pub(crate) trait Column: Sized {
+    fn read(value: ValueRef<'_>) -> FromSqlResult<Self>;
+}
+
+impl<T: Column> Column for Option<T> {
+    fn read(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        if value == ValueRef::Null { Ok(None) } else { T::read(value).map(Some) }
+    }
+}
+
+macro_rules! columns {
+    ($($type:ty: $read:expr;)*) => {$(
+        impl Column for $type {
+            fn read(value: ValueRef<'_>) -> FromSqlResult<Self> {
+                let read: fn(ValueRef<'_>) -> FromSqlResult<Self> = $read;
+                read(value)
+            }
+        }
+    )*};
+}
+columns! {
+    String: FromSql::column_result;
+    f64: FromSql::column_result;
+    u32: FromSql::column_result;
+    u64: |value| u64::try_from(value.as_i64()?).map_err(FromSqlError::other);
+    DatasetName: |value| value.as_str()?.parse().map_err(FromSqlError::other);
+    ExperimentName: |value| value.as_str()?.parse().map_err(FromSqlError::other);
+    InputName: |value| value.as_str()?.parse().map_err(FromSqlError::other);
+    RunId: |value| value.as_str()?.parse().map_err(FromSqlError::other);
+    FilePath: |value| FilePath::from_bytes(value.as_blob()?).map_err(FromSqlError::other);
+    Digest: |value| FromSql::column_result(value).map(Digest::from_bytes);
+    Timestamp: |value| Timestamp::from_unix_ms(value.as_i64()?).ok_or(FromSqlError::InvalidType);
+    BTreeSet<Label>: |value| from_canonical(value.as_bytes()?).map_err(FromSqlError::other);
+    BTreeMap<String, serde_json::Value>: |value| from_canonical(value.as_bytes()?).map_err(FromSqlError::other);
+    Decision: |value| from_canonical(value.as_bytes()?).map_err(FromSqlError::other);
+    Status: |value| {
+        let all = [Status::Succeeded, Status::Failed, Status::Denied, Status::Aborted];
+        let text = value.as_str()?;
+        all.into_iter().find(|status| status.as_str() == text).ok_or(FromSqlError::InvalidType)
+    };
+}

@@ -1,0 +1,285 @@
+//! Questions about datasets and runs. Every one is about a single project.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use aseptic_model::{
+    DatasetName, Decision, Digest, ExperimentName, Label, ProjectName, RunId, RunRef, Status, Timestamp,
+};
+use rusqlite::{Params, Row, params};
+use serde::Serialize;
+
+use crate::column::{get, int};
+use crate::{Catalog, CatalogError, ResolveError};
+
+/// Shortest start of a run id that may stand for it: a project of a thousand runs has one chance in a
+/// thousand that such a start is not unique.
+pub const PREFIX_CHARACTERS_MIN: usize = 4;
+
+/// Ids that an error lists.
+const CANDIDATES_MAX: usize = 5;
+
+/// A version of a dataset.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct DatasetVersion {
+    /// Name of the dataset.
+    pub name: DatasetName,
+    /// Its version, from 1.
+    pub version: u32,
+    /// The tree.
+    pub snapshot: Digest,
+    /// Number of files in it.
+    pub files: u64,
+    /// Their total size.
+    pub bytes: u64,
+    /// Its labels.
+    pub labels: BTreeSet<Label>,
+    /// When it was imported.
+    pub added: Timestamp,
+    /// Who imported it.
+    pub actor: String,
+}
+
+/// What a list of runs shows of one.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct RunSummary {
+    /// The run.
+    pub run: RunId,
+    /// Its experiment.
+    pub experiment: Option<ExperimentName>,
+    /// Who started it.
+    pub actor: String,
+    /// How it ended; nothing while it has not.
+    pub status: Option<Status>,
+    /// When it was planned.
+    pub planned: Timestamp,
+    /// When the job started.
+    pub started: Option<Timestamp>,
+    /// When it was over.
+    pub ended: Option<Timestamp>,
+    /// From the start of the job to its end.
+    pub duration_ms: Option<f64>,
+    /// Digest of its plan.
+    pub plan: Digest,
+    /// Digest of its record.
+    pub record: Option<Digest>,
+    /// The tree of its outputs.
+    pub outputs: Option<Digest>,
+    /// The code snapshot.
+    pub code: Option<Digest>,
+    /// The git commit that was checked out.
+    pub git_commit: Option<String>,
+    /// Its parameters.
+    pub params: BTreeMap<String, serde_json::Value>,
+    /// The decision on its plan, with the reasons when it was denied.
+    pub decision: Option<Decision>,
+    /// Labels of its outputs.
+    pub labels: BTreeSet<Label>,
+    /// Why its plan or record, and what only they say, is not here.
+    pub unreadable: Option<String>,
+}
+
+/// Which runs to list; the default is all.
+#[derive(Clone, Debug, Default)]
+pub struct RunFilter {
+    /// Those of this experiment.
+    pub experiment: Option<ExperimentName>,
+    /// Those that ended so.
+    pub status: Option<Status>,
+}
+
+impl Catalog {
+    /// A version of a dataset; without a number, the newest.
+    ///
+    /// # Errors
+    /// [`CatalogError`]: the catalog could not be read.
+    pub fn dataset_version(
+        &self,
+        project: &ProjectName,
+        name: &DatasetName,
+        version: Option<u32>,
+    ) -> Result<Option<DatasetVersion>, CatalogError> {
+        let sql = "SELECT * FROM dataset_version
+             WHERE project = ?1 AND name = ?2 AND (?3 IS NULL OR version = ?3)
+             ORDER BY version DESC LIMIT 1";
+        Ok(self.rows(sql, params![project.as_str(), name.as_str(), version], dataset)?.pop())
+    }
+
+    /// The newest version of every dataset, by name.
+    ///
+    /// # Errors
+    /// [`CatalogError`]: the catalog could not be read.
+    pub fn datasets(&self, project: &ProjectName) -> Result<Vec<DatasetVersion>, CatalogError> {
+        let sql = "SELECT * FROM dataset_version AS this
+             WHERE project = ?1 AND version = (
+                 SELECT MAX(version) FROM dataset_version WHERE project = ?1 AND name = this.name
+             ) ORDER BY name";
+        self.rows(sql, [project.as_str()], dataset)
+    }
+
+    /// Every version of a dataset, newest first; none when there is no such dataset.
+    ///
+    /// # Errors
+    /// [`CatalogError`]: the catalog could not be read.
+    pub fn versions(
+        &self,
+        project: &ProjectName,
+        name: &DatasetName,
+    ) -> Result<Vec<DatasetVersion>, CatalogError> {
+        let sql = "SELECT * FROM dataset_version
+             WHERE project = ?1 AND name = ?2 ORDER BY version DESC";
+        self.rows(sql, [project.as_str(), name.as_str()], dataset)
+    }
+
+    /// Snapshots that must not be used any more, with the reason.
+    ///
+    /// # Errors
+    /// [`CatalogError`]: the catalog could not be read.
+    pub fn quarantined(&self, project: &ProjectName) -> Result<BTreeMap<Digest, String>, CatalogError> {
+        let sql = "SELECT snapshot, reason FROM quarantine WHERE project = ?1";
+        let rows =
+            self.rows(sql, [project.as_str()], |row| Ok((get(row, "snapshot")?, get(row, "reason")?)))?;
+        Ok(rows.into_iter().collect())
+    }
+
+    /// One run.
+    ///
+    /// # Errors
+    /// [`CatalogError`]: the catalog could not be read.
+    pub fn run(&self, project: &ProjectName, run: &RunId) -> Result<Option<RunSummary>, CatalogError> {
+        let sql = "SELECT * FROM run WHERE project = ?1 AND run = ?2";
+        Ok(self.rows(sql, [project.as_str(), run.as_str()], summary)?.pop())
+    }
+
+    /// Up to `limit` runs, the last planned first.
+    ///
+    /// # Errors
+    /// [`CatalogError`]: the catalog could not be read.
+    pub fn runs(
+        &self,
+        project: &ProjectName,
+        limit: usize,
+        filter: &RunFilter,
+    ) -> Result<Vec<RunSummary>, CatalogError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let status = filter.status.map(Status::as_str);
+        let experiment = filter.experiment.as_ref().map(ExperimentName::as_str);
+        // Two statements, so that each has the index it needs.
+        let sql = if experiment.is_some() {
+            "SELECT * FROM run WHERE project = ?1 AND experiment = ?2 AND (?3 IS NULL OR status = ?3)
+             ORDER BY entry DESC LIMIT ?4"
+        } else {
+            "SELECT * FROM run WHERE project = ?1 AND ?2 IS NULL AND (?3 IS NULL OR status = ?3)
+             ORDER BY entry DESC LIMIT ?4"
+        };
+        self.rows(sql, params![project.as_str(), experiment, status, limit], summary)
+    }
+
+    /// Every experiment that has runs, by name.
+    ///
+    /// # Errors
+    /// [`CatalogError`]: the catalog could not be read.
+    pub fn experiments(&self, project: &ProjectName) -> Result<Vec<ExperimentName>, CatalogError> {
+        let sql = "SELECT DISTINCT experiment FROM run
+                   WHERE project = ?1 AND experiment IS NOT NULL ORDER BY experiment";
+        self.rows(sql, [project.as_str()], |row| get(row, "experiment"))
+    }
+
+    /// The run that `reference` names. In this order: a whole id; `latest`, the run planned last; an
+    /// experiment that has runs, for the last of them that succeeded; the start of one id.
+    ///
+    /// The name of an experiment comes before the start of an id, so that no new id changes what it means.
+    ///
+    /// # Errors
+    /// [`ResolveError`], which says what there is.
+    pub fn resolve_run(&self, project: &ProjectName, reference: &RunRef) -> Result<RunId, ResolveError> {
+        if let Some(id) = reference.as_id()
+            && self.run(project, &id)?.is_some()
+        {
+            return Ok(id);
+        }
+        if reference.is_latest() {
+            let newest = self.runs(project, 1, &RunFilter::default())?.pop();
+            return newest.map(|run| run.run).ok_or(ResolveError::NoRuns);
+        }
+        if let Some(experiment) = reference.as_experiment() {
+            let of = |status| RunFilter { experiment: Some(experiment.clone()), status };
+            if let Some(run) = self.runs(project, 1, &of(Some(Status::Succeeded)))?.pop() {
+                return Ok(run.run);
+            }
+            if !self.runs(project, 1, &of(None))?.is_empty() {
+                return Err(ResolveError::NoneSucceeded(experiment));
+            }
+        }
+        self.resolve_prefix(project, reference)
+    }
+
+    fn resolve_prefix(&self, project: &ProjectName, reference: &RunRef) -> Result<RunId, ResolveError> {
+        let prefix = reference.as_str();
+        let mut candidates: Vec<RunId> = Vec::new();
+        if prefix.len() >= PREFIX_CHARACTERS_MIN {
+            let sql =
+                "SELECT run FROM run WHERE project = ?1 AND run >= ?2 AND run < ?3 ORDER BY run LIMIT ?4";
+            let end = format!("{prefix}~"); // After every character of an id.
+            let limit = int(CANDIDATES_MAX as u64 + 1);
+            candidates =
+                self.rows(sql, params![project.as_str(), prefix, end, limit], |row| get(row, "run"))?;
+        }
+        let more = candidates.len() > CANDIDATES_MAX;
+        candidates.truncate(CANDIDATES_MAX);
+        match candidates.as_slice() {
+            [run] => Ok(run.clone()),
+            [] if self.runs(project, 1, &RunFilter::default())?.is_empty() => Err(ResolveError::NoRuns),
+            [] => {
+                let experiments = self.experiments(project)?;
+                Err(ResolveError::NotFound { reference: reference.clone(), experiments })
+            }
+            _ => Err(ResolveError::Ambiguous { reference: reference.clone(), candidates, more }),
+        }
+    }
+
+    pub(crate) fn rows<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Vec<T>, CatalogError> {
+        let mut statement = self.connection.prepare_cached(sql)?;
+        let rows = statement.query_map(params, read)?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+}
+
+fn dataset(row: &Row<'_>) -> rusqlite::Result<DatasetVersion> {
+    Ok(DatasetVersion {
+        name: get(row, "name")?,
+        version: get(row, "version")?,
+        snapshot: get(row, "snapshot")?,
+        files: get(row, "files")?,
+        bytes: get(row, "bytes")?,
+        labels: get(row, "labels")?,
+        added: get(row, "added")?,
+        actor: get(row, "actor")?,
+    })
+}
+
+fn summary(row: &Row<'_>) -> rusqlite::Result<RunSummary> {
+    Ok(RunSummary {
+        run: get(row, "run")?,
+        experiment: get(row, "experiment")?,
+        actor: get(row, "actor")?,
+        status: get(row, "status")?,
+        planned: get(row, "planned")?,
+        started: get(row, "started")?,
+        ended: get(row, "ended")?,
+        duration_ms: get(row, "duration_ms")?,
+        plan: get(row, "plan")?,
+        record: get(row, "record")?,
+        outputs: get(row, "outputs")?,
+        code: get(row, "code")?,
+        git_commit: get(row, "git_commit")?,
+        params: get(row, "params")?,
+        decision: get(row, "decision")?,
+        labels: get(row, "labels")?,
+        unreadable: get(row, "unreadable")?,
+    })
+}

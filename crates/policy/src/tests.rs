@@ -1,0 +1,187 @@
+use aseptic_model::{Code, Endpoint, Environment, Host, Input, Limits};
+use proptest::prelude::*;
+
+use super::*;
+
+fn digest(seed: u8) -> Digest {
+    Digest::of(&[seed])
+}
+
+fn input(source: InputSource, seed: u8) -> Input {
+    Input { source, snapshot: digest(seed), files: 1, bytes: 1, labels: BTreeSet::new() }
+}
+
+/// Code 0, dataset `train` 1, artifact `model` 2, every limit.
+fn plan() -> Plan {
+    let dataset = InputSource::Dataset { name: "digits".parse().unwrap(), version: 3 };
+    let artifact = InputSource::Artifact { run: "000000000001".parse().unwrap(), path: None };
+    Plan {
+        format: PLAN_FORMAT.to_owned(),
+        project: "vision".parse().unwrap(),
+        experiment: None,
+        command: vec!["true".to_owned()],
+        params: BTreeMap::new(),
+        code: Some(Code { snapshot: digest(0), files: 1, bytes: 1, git_commit: None }),
+        environment: Environment {
+            python: None,
+            variables: BTreeMap::new(),
+            host: Host { kernel: String::new(), architecture: String::new(), cpu: String::new() },
+        },
+        inputs: BTreeMap::from([
+            ("train".parse().unwrap(), input(dataset, 1)),
+            ("model".parse().unwrap(), input(artifact, 2)),
+        ]),
+        network: BTreeSet::new(),
+        limits: Limits { memory_bytes: Some(1), cpus: Some(1), scratch_bytes: Some(1), ..Limits::default() },
+        accept: BTreeSet::new(),
+    }
+}
+
+fn facts() -> Facts {
+    Facts {
+        present: (0..3).map(digest).collect(),
+        enforced_limits: BTreeSet::from(["cpus", "memory", "scratch"]),
+        acceptable: BTreeSet::from(["cpus", "memory", "scratch"]),
+        ..Facts::default()
+    }
+}
+
+/// Rule and element of every reason.
+fn denied(plan: &Plan, facts: &Facts) -> Vec<(String, String)> {
+    let decision = decide(plan, facts);
+    for reason in &decision.reasons {
+        for text in [&reason.message, &reason.advice] {
+            assert!(!text.is_empty() && !text.ends_with('.') && !text.contains('\n'), "{text}");
+        }
+    }
+    decision.reasons.into_iter().map(|reason| (reason.rule, reason.element)).collect()
+}
+
+fn one(rule: &str, element: &str) -> Vec<(String, String)> {
+    vec![(rule.to_owned(), element.to_owned())]
+}
+
+#[test]
+fn a_plan_that_no_rule_minds_is_allowed() {
+    assert_eq!(decide(&plan(), &facts()), Decision { outcome: Outcome::Allow, reasons: Vec::new() });
+    assert_eq!(snapshots(&plan()).collect::<BTreeSet<_>>(), facts().present);
+}
+
+#[test]
+fn snapshots_must_be_present_and_not_in_quarantine() {
+    for (seed, element) in [(0, "code"), (1, "data.train"), (2, "data.model")] {
+        let mut facts = facts();
+        facts.quarantined.insert(digest(seed), "wrong\nlabels".to_owned());
+        assert_eq!(denied(&plan(), &facts), one("input/quarantined", element));
+        facts.quarantined.clear();
+        facts.present.remove(&digest(seed));
+        assert_eq!(denied(&plan(), &facts), one("input/missing", element));
+    }
+}
+
+#[test]
+fn no_destination_without_a_gateway() {
+    let mut plan = plan();
+    let endpoint: Endpoint = "example.org:443".parse().unwrap();
+    plan.network.insert(endpoint);
+    assert_eq!(denied(&plan, &facts()), one("network/unavailable", "network.example.org:443"));
+    plan.accept.insert("network".to_owned());
+    assert_eq!(denied(&plan, &facts()).len(), 2, "and it cannot be accepted away");
+    plan.accept.clear();
+    assert_eq!(denied(&plan, &Facts { egress: Egress::Gateway, ..facts() }), []);
+}
+
+#[test]
+fn limits_are_enforced_or_accepted() {
+    for name in ["cpus", "memory", "scratch"] {
+        let (mut plan, mut facts) = (plan(), facts());
+        facts.enforced_limits.remove(name);
+        assert_eq!(denied(&plan, &facts), one("limit/not-enforced", &format!("limits.{name}")));
+        plan.accept.insert(name.to_owned());
+        assert_eq!(denied(&plan, &facts), []);
+        facts.acceptable.remove(name);
+        assert_eq!(denied(&plan, &facts), one("accept/unknown", &format!("accept.{name}")));
+        plan = Plan { limits: Limits::default(), accept: BTreeSet::new(), ..plan };
+        assert_eq!(denied(&plan, &facts), []);
+    }
+}
+
+#[test]
+fn accepting_the_unknown_is_denied_with_the_known() {
+    let mut plan = plan();
+    plan.accept.insert("memroy".to_owned());
+    let [reason] = decide(&plan, &facts()).reasons.try_into().unwrap();
+    assert_eq!(reason.element, "accept.memroy");
+    assert_eq!(reason.advice, "remove it, or name one of `cpus`, `memory`, `scratch`");
+}
+
+#[test]
+fn another_version_is_denied_whole() {
+    let plan = Plan { format: "aseptic.plan/2".to_owned(), ..plan() };
+    assert_eq!(denied(&plan, &Facts::default()), one("plan/format", "format"));
+}
+
+const NAMES: [&str; 4] = ["cpus", "memory", "scratch", "walls"];
+
+fn some_names() -> impl Strategy<Value = BTreeSet<&'static str>> {
+    prop::sample::subsequence(&NAMES[..], 0..=4).prop_map(|names| names.into_iter().collect())
+}
+
+fn some_digests() -> impl Strategy<Value = BTreeSet<Digest>> {
+    prop::collection::btree_set((0_u8..4).prop_map(digest), 0..4)
+}
+
+prop_compose! {
+    fn some_plan()(
+        accept in some_names(), destination in any::<bool>(), bounded in any::<bool>(), current in any::<bool>(),
+    ) -> Plan {
+        let plan = plan();
+        Plan {
+            format: if current { plan.format } else { "other".to_owned() },
+            network: destination.then(|| "example.org:443".parse().unwrap()).into_iter().collect(),
+            accept: accept.into_iter().map(str::to_owned).collect(),
+            limits: if bounded { plan.limits } else { Limits::default() },
+            ..plan
+        }
+    }
+}
+
+prop_compose! {
+    fn some_facts()(
+        present in some_digests(), quarantined in some_digests(), gateway in any::<bool>(),
+        enforced_limits in some_names(), acceptable in some_names(),
+    ) -> Facts {
+        Facts {
+            present: &present | &facts().present,
+            quarantined: quarantined.into_iter().skip(1).map(|digest| (digest, "bad".to_owned())).collect(),
+            egress: if gateway { Egress::Gateway } else { Egress::Unavailable },
+            enforced_limits,
+            acceptable,
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn allowed_exactly_without_reasons(plan in some_plan(), facts in some_facts()) {
+        let decision = decide(&plan, &facts);
+        prop_assert_eq!(decision.outcome == Outcome::Allow, decision.reasons.is_empty());
+        prop_assert_eq!(decide(&plan.clone(), &facts.clone()), decision);
+    }
+
+    #[test]
+    fn knowing_worse_never_allows_more(plan in some_plan(), facts in some_facts(), seed in 0_u8..4) {
+        let before = decide(&plan, &facts);
+        let mut worse = [facts.clone(), facts.clone(), facts.clone()];
+        worse[0].quarantined.insert(digest(seed), "found bad".to_owned());
+        worse[1].present.remove(&digest(seed));
+        worse[2].enforced_limits.remove(NAMES[usize::from(seed)]);
+        for facts in worse {
+            let after = decide(&plan, &facts);
+            prop_assert!(before.outcome == Outcome::Allow || after.outcome == Outcome::Deny);
+            prop_assert!(before.reasons.len() <= after.reasons.len());
+        }
+    }
+}

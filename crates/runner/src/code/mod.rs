@@ -1,0 +1,3 @@
+//! What is known of the code besides its bytes.
+
+pub(crate) mod git;

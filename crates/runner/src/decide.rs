@@ -1,0 +1,33 @@
+//! Decide: gather the facts that a decision needs, and ask policy once.
+
+use std::collections::BTreeSet;
+
+use aseptic_model::{Decision, Plan};
+use aseptic_policy::{Egress, Facts};
+
+use crate::home::{Home, HomeError};
+
+/// Limits that this version can enforce on this host, by their names in the spec.
+pub(crate) fn enforced_limits() -> BTreeSet<&'static str> {
+    ["wall", "grace", "processes"].into()
+}
+
+/// Limits that a plan may name although nothing enforces them yet, if it says so.
+const ACCEPTABLE: [&str; 3] = ["memory", "cpus", "scratch"];
+
+/// Decides `plan` on the facts of this moment.
+///
+/// # Errors
+/// [`HomeError`] when a fact could not be found out. Nothing is decided then, so nothing starts.
+pub fn decide(home: &Home, plan: &Plan) -> Result<Decision, HomeError> {
+    let store = home.store(&plan.project)?;
+    let present = aseptic_policy::snapshots(plan).filter(|digest| store.snapshot(digest).is_ok()).collect();
+    let facts = Facts {
+        present,
+        quarantined: home.catalog.quarantined(&plan.project)?,
+        egress: Egress::Unavailable,
+        enforced_limits: enforced_limits(),
+        acceptable: ACCEPTABLE.into(),
+    };
+    Ok(aseptic_policy::decide(plan, &facts))
+}

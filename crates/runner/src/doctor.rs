@@ -1,0 +1,30 @@
+//! Doctor: what this machine can enforce.
+
+use std::path::Path;
+
+use aseptic_model::Wall;
+use aseptic_sandbox::Finding;
+
+use crate::home::{HomeError, io_error, make_private};
+
+/// What was found out about this machine.
+#[derive(Debug)]
+pub struct Report {
+    /// Each mechanism, tried.
+    pub findings: Vec<Finding>,
+    /// The walls of this version, those that it does not have included.
+    pub walls: Vec<Wall>,
+}
+
+/// Tries every mechanism of the sandbox, with the state directory `home` as the place for runs.
+///
+/// # Errors
+/// [`HomeError::Io`] when not even a directory can be made there.
+pub fn doctor(home: &Path) -> Result<Report, HomeError> {
+    let scratch = home.join("doctor").join(std::process::id().to_string());
+    make_private(&scratch)?;
+    let findings = aseptic_sandbox::probe(&scratch);
+    aseptic_store::remove_tree(&scratch)
+        .map_err(|error| io_error("remove", &scratch, std::io::Error::other(error)))?;
+    Ok(Report { findings, walls: aseptic_sandbox::walls() })
+}

@@ -1,0 +1,355 @@
+//! Execute: show and keep what the job prints, note what it opens, pass signals on, enforce the clock.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::File;
+use std::io::{self, PipeReader, Read, Write};
+use std::os::fd::AsFd;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use aseptic_model::{FilePath, InputName, Limits, Lineage};
+use aseptic_sandbox::{Ended, Open, Running};
+use rustix::event::{PollFd, PollFlags, Timespec};
+
+use crate::home::{HomeError, io_error};
+use crate::observer::{Event, Observer, Signals, Stream};
+use crate::provision::{Provisioned, RunDir};
+
+/// Bytes of each stream that are kept; what comes after is shown and counted. Enough for a week of
+/// progress bars, and a job that prints without end does not fill the disk.
+const LOG_BYTES_MAX: u64 = 64 << 20;
+
+/// How often the free space of the disk is looked at.
+const DISK_EVERY: Duration = Duration::from_millis(100);
+
+/// Free space below which a run is ended, so that the runs beside it and its own seal have room. A
+/// twentieth of a small disk.
+const DISK_FREE_MIN: u64 = 64 << 20;
+
+/// Interrupts after which a job that ignores them is killed.
+const INTERRUPTS_MAX: u32 = 3;
+
+/// What executing a job gave.
+#[derive(Debug)]
+pub(crate) struct Executed {
+    pub(crate) ended: Ended,
+    pub(crate) cause: Option<Cause>,
+    pub(crate) lineage: Lineage,
+    /// Bytes of stdout and stderr that were not kept.
+    pub(crate) dropped: [u64; 2],
+    pub(crate) duration: Duration,
+}
+
+/// Why a job was ended by us or by the user.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    Wall(u64),
+    Disk,
+    Signal(i32),
+}
+
+impl Cause {
+    pub(crate) fn describe(&self) -> String {
+        match self {
+            Self::Wall(limit) => {
+                format!("wall-clock limit of {} reached", aseptic_model::describe_ms(*limit))
+            }
+            Self::Disk => "the disk is almost full, so the run was ended".to_owned(),
+            Self::Signal(signal) => format!("interrupted by signal {signal}"),
+        }
+    }
+}
+
+/// Runs the job to its end. No process of it is left when this returns.
+pub(crate) fn execute(
+    provisioned: Provisioned,
+    dir: &RunDir,
+    limits: &Limits,
+    signals: &mut dyn Signals,
+    observer: &mut dyn Observer,
+) -> Result<Executed, HomeError> {
+    let Provisioned { prepared, stdout, stderr, watched, unwatched } = provisioned;
+    let mut supervisor = Supervisor {
+        logs: [
+            Tee::new(Stream::Stdout, stdout, &dir.join("logs/stdout"))?,
+            Tee::new(Stream::Stderr, stderr, &dir.join("logs/stderr"))?,
+        ],
+        running: prepared.start(),
+        lineage: LineageBuilder::new(watched, unwatched),
+        clock: Clock::new(limits, &dir.path)?,
+    };
+    let started = Instant::now();
+    let ended = supervisor.watch(signals, observer)?;
+    let duration = started.elapsed();
+    supervisor.finish(observer)?;
+    Ok(Executed {
+        ended,
+        cause: supervisor.clock.cause,
+        lineage: supervisor.lineage.done(),
+        dropped: [supervisor.logs[0].dropped, supervisor.logs[1].dropped],
+        duration,
+    })
+}
+
+struct Supervisor {
+    running: Running,
+    logs: [Tee; 2],
+    lineage: LineageBuilder,
+    clock: Clock,
+}
+
+impl Supervisor {
+    fn watch(&mut self, signals: &mut dyn Signals, observer: &mut dyn Observer) -> Result<Ended, HomeError> {
+        loop {
+            let ready = self.wait_for_something(signals)?;
+            if ready.opened {
+                self.lineage.drain(&mut self.running);
+            }
+            for (log, ready) in self.logs.iter_mut().zip(ready.output) {
+                if ready {
+                    log.pump(observer)?;
+                }
+            }
+            if ready.signals {
+                for signal in signals.take() {
+                    self.clock.signal(signal, &self.running);
+                }
+            }
+            if ready.ended {
+                return Ok(self.running.wait());
+            }
+            self.clock.check(&self.running);
+        }
+    }
+
+    fn wait_for_something(&self, signals: &dyn Signals) -> Result<Ready, HomeError> {
+        let wait = self.clock.next_check();
+        let timeout = Timespec {
+            tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
+            tv_nsec: i64::from(wait.subsec_nanos()),
+        };
+        let ended = self.running.descriptor();
+        let signals = signals.descriptor();
+        let opened = self.running.opened.descriptor();
+        // A closed stream is always readable: ask for the end of the job in its place.
+        let output = self.logs.each_ref().map(|log| if log.open { log.pipe.as_fd() } else { ended });
+        let mut polled =
+            [ended, signals, opened, output[0], output[1]].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        match rustix::event::poll(&mut polled, Some(&timeout)) {
+            Ok(_) | Err(rustix::io::Errno::INTR) => {}
+            Err(error) => return Err(io_error("wait for the job in", Path::new("/"), error.into())),
+        }
+        let [ended, signals, opened, stdout, stderr] = polled.map(|polled| !polled.revents().is_empty());
+        Ok(Ready {
+            ended,
+            signals,
+            opened,
+            output: [stdout && self.logs[0].open, stderr && self.logs[1].open],
+        })
+    }
+
+    /// Takes what was still in the pipes and in the kernel's list. Nothing writes any more.
+    fn finish(&mut self, observer: &mut dyn Observer) -> Result<(), HomeError> {
+        for log in &mut self.logs {
+            while log.open {
+                log.pump(observer)?;
+            }
+        }
+        self.lineage.drain(&mut self.running);
+        Ok(())
+    }
+}
+
+struct Ready {
+    ended: bool,
+    signals: bool,
+    opened: bool,
+    output: [bool; 2],
+}
+
+/// A stream of the job: shown, and kept up to a bound.
+struct Tee {
+    stream: Stream,
+    pipe: PipeReader,
+    open: bool,
+    file: File,
+    path: String,
+    kept: u64,
+    dropped: u64,
+    buffer: Vec<u8>,
+}
+
+impl Tee {
+    fn new(stream: Stream, pipe: PipeReader, path: &Path) -> Result<Self, HomeError> {
+        let file = File::create_new(path).map_err(|source| io_error("make", path, source))?;
+        let path = path.display().to_string();
+        Ok(Self { stream, pipe, open: true, file, path, kept: 0, dropped: 0, buffer: vec![0; 64 << 10] })
+    }
+
+    /// Takes what one read gives. A full disk loses the rest of the log, counted, and not the run.
+    fn pump(&mut self, observer: &mut dyn Observer) -> Result<(), HomeError> {
+        let length = match self.pipe.read(&mut self.buffer) {
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(error) => return Err(io_error("read the output for", Path::new(&self.path), error)),
+        };
+        let bytes = self.buffer.get(..length).unwrap_or(&[]);
+        self.open = !bytes.is_empty();
+        observer.event(Event::Output(self.stream, bytes));
+        let room = usize::try_from(LOG_BYTES_MAX - self.kept).unwrap_or(usize::MAX).min(length);
+        let (keep, drop) = bytes.split_at(room);
+        if self.dropped == 0 && self.file.write_all(keep).is_ok() {
+            self.kept += keep.len() as u64;
+            self.dropped += drop.len() as u64;
+        } else {
+            self.dropped += length as u64;
+        }
+        Ok(())
+    }
+}
+
+/// The bounds that the supervisor itself enforces.
+struct Clock {
+    started: Instant,
+    wall: Option<Duration>,
+    grace: Duration,
+    /// When the job is killed if it has not ended.
+    kill_at: Option<Instant>,
+    cause: Option<Cause>,
+    interrupts: u32,
+    disk: File,
+    disk_floor: u64,
+}
+
+impl Clock {
+    fn new(limits: &Limits, dir: &Path) -> Result<Self, HomeError> {
+        let disk = File::open(dir).map_err(|source| io_error("open", dir, source))?;
+        let total = free_and_total(&disk).1;
+        Ok(Self {
+            started: Instant::now(),
+            wall: limits.wall_ms.map(Duration::from_millis),
+            grace: Duration::from_millis(limits.grace_ms),
+            kill_at: None,
+            cause: None,
+            interrupts: 0,
+            disk,
+            disk_floor: DISK_FREE_MIN.min(total / 20),
+        })
+    }
+
+    /// How long nothing needs to be checked.
+    fn next_check(&self) -> Duration {
+        let now = Instant::now();
+        let wall = self.wall.filter(|_| self.cause.is_none()).map(|wall| self.started + wall);
+        let next = [wall, self.kill_at].into_iter().flatten().min();
+        next.map_or(DISK_EVERY, |next| next.saturating_duration_since(now).min(DISK_EVERY))
+    }
+
+    fn check(&mut self, running: &Running) {
+        let now = Instant::now();
+        if self.kill_at.is_some_and(|at| now >= at) {
+            running.kill();
+        }
+        if let Some(wall) = self.wall
+            && self.cause.is_none()
+            && now >= self.started + wall
+        {
+            self.cause = Some(Cause::Wall(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX)));
+            self.ask_to_end(libc_signal::TERM, running);
+        }
+        if self.cause != Some(Cause::Disk) && free_and_total(&self.disk).0 < self.disk_floor {
+            self.cause = Some(Cause::Disk);
+            running.kill(); // Asking would give it time to fill the rest.
+        }
+    }
+
+    /// What a person or a scheduler sends goes to the job; the job decides, within the grace period.
+    fn signal(&mut self, signal: i32, running: &Running) {
+        match signal {
+            libc_signal::INT => {
+                running.signal(signal);
+                self.interrupts += 1;
+                self.cause.get_or_insert(Cause::Signal(signal));
+                if self.interrupts >= INTERRUPTS_MAX {
+                    running.kill();
+                }
+            }
+            libc_signal::TERM | libc_signal::HUP | libc_signal::QUIT => {
+                self.cause.get_or_insert(Cause::Signal(signal));
+                self.ask_to_end(signal, running);
+            }
+            other => running.signal(other),
+        }
+    }
+
+    fn ask_to_end(&mut self, signal: i32, running: &Running) {
+        running.signal(signal);
+        self.kill_at.get_or_insert_with(|| Instant::now() + self.grace);
+    }
+}
+
+/// Numbers of the signals that mean something to the supervisor itself; the same on every Linux.
+mod libc_signal {
+    pub(super) const HUP: i32 = 1;
+    pub(super) const INT: i32 = 2;
+    pub(super) const QUIT: i32 = 3;
+    pub(super) const TERM: i32 = 15;
+}
+
+/// Free bytes of the file system for this user, and its size. Unknown counts as endless.
+fn free_and_total(disk: &File) -> (u64, u64) {
+    rustix::fs::fstatvfs(disk).map_or((u64::MAX, 0), |system| {
+        (system.f_bavail.saturating_mul(system.f_frsize), system.f_blocks.saturating_mul(system.f_frsize))
+    })
+}
+
+/// Collects the opened files of each input.
+struct LineageBuilder {
+    watched: Vec<(InputName, Option<FilePath>)>,
+    read: BTreeMap<InputName, BTreeSet<FilePath>>,
+    incomplete_because: Option<String>,
+}
+
+impl LineageBuilder {
+    fn new(watched: Vec<(InputName, Option<FilePath>)>, unwatched: usize) -> Self {
+        let read = watched.iter().map(|(name, _)| (name.clone(), BTreeSet::new())).collect();
+        let incomplete_because =
+            (unwatched > 0).then(|| format!("{unwatched} directories of the inputs were not watched"));
+        Self { watched, read, incomplete_because }
+    }
+
+    fn drain(&mut self, running: &mut Running) {
+        let Self { watched, read, incomplete_because } = self;
+        let result = running.opened.drain(|open| match open {
+            Open::File { directory, name } => {
+                let found = watched.get(directory).and_then(|(input, directory)| {
+                    let path = match directory {
+                        Some(directory) => directory.join(name),
+                        None => FilePath::from_bytes(name),
+                    };
+                    Some((input, path.ok()?))
+                });
+                match found {
+                    Some((input, path)) => {
+                        read.entry(input.clone()).or_default().insert(path);
+                    }
+                    None => *incomplete_because = Some("an opened file has no name".to_owned()),
+                }
+            }
+            Open::Lost => {
+                *incomplete_because = Some("the kernel's list of opened files overflowed".to_owned());
+            }
+        });
+        if result.is_err() {
+            self.incomplete_because = Some("the kernel's list of opened files could not be read".to_owned());
+        }
+    }
+
+    fn done(&self) -> Lineage {
+        Lineage {
+            complete: self.incomplete_because.is_none(),
+            incomplete_because: self.incomplete_because.clone(),
+            read: self.read.clone(),
+        }
+    }
+}

@@ -1,0 +1,268 @@
+//! The state of aseptic on this machine: one directory with the ledger, the catalog, the stores and
+//! the runs that are going on.
+//!
+//! **Invariant:** the ledger is the truth. [`Home::record`] returns when an entry is durable; the
+//! catalog catches up from the ledger and may be deleted at any time.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use aseptic_catalog::{Catalog, CatalogError};
+use aseptic_ledger::{AppendError, Ledger, OpenError, Position, ReadError};
+use aseptic_model::{
+    CanonicalError, Class, Diagnose, Diagnosis, Digest, Entry, Event, ProjectName, RunId, Timestamp, from_canonical,
+    to_canonical,
+};
+use aseptic_store::{Store, StoreError};
+use serde::de::DeserializeOwned;
+
+/// Name under which this machine's ledger signs.
+const ORIGIN: &str = "aseptic.local/ledger";
+
+/// Entries applied to the catalog in one transaction: enough to be fast, little enough to hold.
+const CATCH_UP_BATCH: usize = 1_000;
+
+/// Largest record, plan or log that is read back; a run with a million outputs has a record of 300 MB.
+pub(crate) const RECORD_BYTES_MAX: usize = 1 << 30;
+
+/// An open state directory.
+#[derive(Debug)]
+pub struct Home {
+    dir: PathBuf,
+    actor: String,
+    ledger: Ledger,
+    pub(crate) catalog: Catalog,
+}
+
+/// Why the state of this machine could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum HomeError {
+    /// A directory or file of it.
+    #[error("could not {what} `{path}`")]
+    Io {
+        /// What was tried, as a verb.
+        what: &'static str,
+        /// On what.
+        path: String,
+        /// Why not.
+        #[source]
+        source: io::Error,
+    },
+    /// The ledger cannot be opened.
+    #[error(transparent)]
+    Open(#[from] OpenError),
+    /// The ledger took no entry.
+    #[error(transparent)]
+    Append(#[from] AppendError),
+    /// The ledger cannot be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// An entry of the ledger, or a plan or record in a store, is none of ours.
+    #[error("could not understand {what}")]
+    Format {
+        /// Which one.
+        what: String,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+    /// A value has no JSON form.
+    #[error(transparent)]
+    Canonical(#[from] CanonicalError),
+    /// The catalog.
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    /// A store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Diagnose for HomeError {
+    fn diagnosis(&self) -> Diagnosis {
+        match self {
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::StorageFull => Diagnosis::new(
+                Class::Host,
+                "home/full",
+                "free space on the disk that holds the state directory, then try again",
+            ),
+            Self::Io { .. } => Diagnosis::new(
+                Class::Host,
+                "home/io",
+                "check the disk and the permissions, or name another state directory with ASEPTIC_HOME",
+            ),
+            Self::Open(error) => error.diagnosis(),
+            Self::Append(error) => error.diagnosis(),
+            Self::Read(error) => error.diagnosis(),
+            Self::Format { .. } => Diagnosis::new(
+                Class::Damaged,
+                "home/format",
+                "use the version of aseptic that wrote it, or run `aseptic ledger verify`",
+            ),
+            Self::Canonical(_) => Diagnosis::new(
+                Class::User,
+                "home/canonical",
+                "use finite numbers in the parameters",
+            ),
+            Self::Catalog(error) => error.diagnosis(),
+            Self::Store(error) => error.diagnosis(),
+        }
+    }
+}
+
+impl Home {
+    /// Opens the state directory `dir`, making it if it is not there, and brings the catalog up to date.
+    ///
+    /// # Errors
+    /// [`HomeError`]; nothing of the state was changed.
+    pub fn open(dir: &Path) -> Result<Self, HomeError> {
+        make_private(dir)?;
+        let dir = dir.canonicalize().map_err(|source| io_error("find", dir, source))?;
+        let ledger = Ledger::open(&dir.join("ledger"), ORIGIN)?;
+        let catalog = open_catalog(&dir.join("catalog.sqlite"))?;
+        let mut home = Self { dir, actor: actor(), ledger, catalog };
+        home.catch_up()?;
+        Ok(home)
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The directory of the ledger.
+    #[must_use]
+    pub fn ledger_dir(&self) -> PathBuf {
+        self.dir.join("ledger")
+    }
+
+    /// The store of one project.
+    ///
+    /// # Errors
+    /// [`HomeError::Store`].
+    pub fn store(&self, project: &ProjectName) -> Result<Store, HomeError> {
+        let dir = self.dir.join("projects").join(project.as_str());
+        make_private(&dir)?;
+        Ok(Store::open(&dir.join("store"))?)
+    }
+
+    /// The plan or record `digest` of a project.
+    pub(crate) fn object<T: DeserializeOwned>(
+        &self,
+        project: &ProjectName,
+        digest: &Digest,
+    ) -> Result<T, HomeError> {
+        let bytes = self.store(project)?.get_bytes(digest, RECORD_BYTES_MAX)?;
+        from_canonical(&bytes).map_err(|source| format_error(format!("the object {digest}"), source))
+    }
+
+    /// The directory of a run while it goes on.
+    pub(crate) fn run_dir(&self, project: &ProjectName, run: &RunId) -> PathBuf {
+        self.dir.join("runs").join(project.as_str()).join(run.as_str())
+    }
+
+    /// Writes `events` to the ledger as one durable commit. What they permit may happen after this
+    /// returns, and not before.
+    pub(crate) fn record(&mut self, project: &ProjectName, events: Vec<Event>) -> Result<(), HomeError> {
+        let time = now();
+        let mut entries = Vec::with_capacity(events.len());
+        for event in events {
+            entries.push(to_canonical(&Entry::new(time, self.actor.clone(), project.clone(), event))?);
+        }
+        let entries: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
+        self.ledger.append(&entries)?;
+        Ok(())
+    }
+
+    /// Applies to the catalog what the ledger has and the catalog has not.
+    pub(crate) fn catch_up(&mut self) -> Result<(), HomeError> {
+        let applied = self.catalog.applied()?;
+        let from = applied.map_or(Position::START, |at| Position { index: at.index, offset: at.offset });
+        let mut entries = self.ledger.entries(from)?;
+        let dir = self.dir.clone();
+        let mut fetch = |project: &ProjectName, digest: &Digest| {
+            let store = Store::open(&dir.join("projects").join(project.as_str()).join("store"))?;
+            Ok(store.get_bytes(digest, RECORD_BYTES_MAX)?)
+        };
+        loop {
+            let mut batch = Vec::new();
+            for entry in entries.by_ref().take(CATCH_UP_BATCH) {
+                let entry = entry?;
+                let parsed = from_canonical(&entry.bytes)
+                    .map_err(|source| format_error(format!("entry {} of the ledger", entry.index), source))?;
+                let next =
+                    aseptic_catalog::Position { index: entry.next.index, offset: entry.next.offset };
+                batch.push((next, parsed));
+            }
+            if batch.is_empty() {
+                return Ok(());
+            }
+            self.catalog.apply(batch, &mut fetch)?;
+        }
+    }
+
+    /// Forgets the catalog and makes it anew from ledger and stores.
+    ///
+    /// # Errors
+    /// [`HomeError`]; run it again, the catalog holds no fact of its own.
+    pub fn rebuild_catalog(&mut self) -> Result<(), HomeError> {
+        self.catalog.clear()?;
+        self.catch_up()
+    }
+
+    /// The whole catalog as text, for comparing two.
+    ///
+    /// # Errors
+    /// [`HomeError::Catalog`].
+    pub fn dump_catalog(&self) -> Result<String, HomeError> {
+        Ok(self.catalog.dump()?)
+    }
+}
+
+/// The catalog at `path`; one that cannot be used is made anew, since it holds no fact of its own.
+fn open_catalog(path: &Path) -> Result<Catalog, HomeError> {
+    match Catalog::open(path) {
+        Err(CatalogError::Unusable { .. }) => Ok(Catalog::reset(path)?),
+        other => Ok(other?),
+    }
+}
+
+/// Makes `dir` and what is missing above it, for this user alone.
+pub(crate) fn make_private(dir: &Path) -> Result<(), HomeError> {
+    let builder = || {
+        let mut builder = fs::DirBuilder::new();
+        builder.recursive(true).mode(0o700);
+        builder
+    };
+    builder().create(dir).map_err(|source| io_error("make", dir, source))
+}
+
+pub(crate) fn io_error(what: &'static str, path: &Path, source: io::Error) -> HomeError {
+    HomeError::Io { what, path: path.display().to_string(), source }
+}
+
+fn format_error(what: String, source: serde_json::Error) -> HomeError {
+    HomeError::Format { what, source }
+}
+
+/// The present, by the clock of the machine.
+pub(crate) fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let milliseconds = i64::try_from(since.as_millis()).unwrap_or(0);
+    Timestamp::from_unix_ms(milliseconds).unwrap_or(Timestamp::UNIX_EPOCH)
+}
+
+/// Who runs this process: the operating system's user, by name where it has one.
+fn actor() -> String {
+    let user = rustix::process::getuid().as_raw();
+    let accounts = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = accounts.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1)?.parse() == Ok(user)).then_some(name)
+    });
+    name.map_or_else(|| format!("user:{user}"), |name| format!("user:{name}"))
+}

@@ -1,0 +1,250 @@
+//! Plan: every name of a request resolved to a digest.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use aseptic_model::{
+    Class, Code, Diagnose, Diagnosis, Digest, Environment, Event as Entry, Input, InputName, InputRef,
+    InputSource, PLAN_FORMAT, Plan, ProjectName, Status, to_canonical,
+};
+use aseptic_store::{Ignore, ImportError, ImportOptions, Links, Special, Store, StoreError};
+
+use crate::code;
+use crate::environment::{self, EnvironmentError};
+use crate::home::{Home, HomeError};
+use crate::observer::{Event, Observer};
+use crate::request::{CodeChoice, Request, RequestError, Wanted};
+
+/// A plan and what only this machine needs to carry it out.
+#[derive(Debug)]
+pub struct Planned {
+    /// The plan.
+    pub plan: Plan,
+    /// Its digest.
+    pub digest: Digest,
+    /// Its canonical bytes.
+    pub(crate) bytes: Vec<u8>,
+    /// Directories of the Python environment, to be mounted at their own paths.
+    pub(crate) mounts: Vec<PathBuf>,
+    /// Directory of the environment's programs.
+    pub(crate) programs: Option<PathBuf>,
+}
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The request makes no sense.
+    #[error(transparent)]
+    Request(#[from] RequestError),
+    /// An input names nothing.
+    #[error("input `{input}`: {what}")]
+    Input {
+        /// The input.
+        input: InputName,
+        /// What is missing.
+        what: String,
+        /// Where to look.
+        help: String,
+    },
+    /// The code tree cannot be one.
+    #[error("`{path}` cannot be the code of a run: {why}")]
+    CodeRoot {
+        /// The directory.
+        path: String,
+        /// Why not.
+        why: &'static str,
+    },
+    /// The code tree could not be taken.
+    #[error(transparent)]
+    Code(#[from] ImportError),
+    /// The Python environment.
+    #[error(transparent)]
+    Environment(#[from] EnvironmentError),
+    /// The state of this machine.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+}
+
+impl Diagnose for PlanError {
+    fn diagnosis(&self) -> Diagnosis {
+        match self {
+            Self::Request(error) => error.diagnosis(),
+            Self::Input { help, .. } => Diagnosis::new(Class::User, "plan/input", help.clone()),
+            Self::CodeRoot { .. } => Diagnosis::new(
+                Class::User,
+                "plan/code",
+                "start from the project's own directory, name one with `--code DIR`, or pass `--no-code`",
+            ),
+            Self::Code(error) => error.diagnosis(),
+            Self::Environment(error) => error.diagnosis(),
+            Self::Home(error) => error.diagnosis(),
+        }
+    }
+}
+
+impl From<StoreError> for PlanError {
+    fn from(error: StoreError) -> Self {
+        Self::Home(error.into())
+    }
+}
+
+/// Resolves `request` against the datasets, runs and files as they are now.
+///
+/// The code is taken into the store; nothing else is changed, and nothing is decided.
+///
+/// # Errors
+/// [`PlanError`].
+pub fn plan(
+    home: &mut Home,
+    request: &Request,
+    observer: &mut dyn Observer,
+) -> Result<Planned, PlanError> {
+    let Wanted { project, name, experiment, base } = request.wanted()?;
+    let store = home.store(&project)?;
+    let mut inputs = BTreeMap::new();
+    for (input, reference) in &experiment.data {
+        inputs.insert(input.clone(), resolve(home, &store, &project, input, reference)?);
+    }
+    let code = match &request.code {
+        CodeChoice::Nothing => None,
+        CodeChoice::Directory(root) => Some(take_code(home, &store, request, root, observer)?),
+    };
+    let python = match (&request.python, &experiment.python) {
+        (Some(path), _) => Some(path.clone()),
+        (None, Some(path)) => Some(base.join(path)),
+        (None, None) => request.default_python.clone(),
+    };
+    let captured = python.as_deref().map(environment::python::capture).transpose()?;
+    let (python, mounts, programs) = match captured {
+        Some(captured) => {
+            for outside in &captured.outside {
+                observer.event(Event::Note(outside));
+            }
+            (Some(captured.python), captured.mounts, Some(captured.bin))
+        }
+        None => (None, Vec::new(), None),
+    };
+    let plan = Plan {
+        format: PLAN_FORMAT.to_owned(),
+        project,
+        experiment: name,
+        command: experiment.command,
+        params: experiment.params,
+        code,
+        environment: Environment {
+            python,
+            variables: experiment.variables,
+            host: environment::host::host(),
+        },
+        inputs,
+        network: experiment.network,
+        limits: experiment.limits,
+        accept: experiment.accept,
+    };
+    let bytes = to_canonical(&plan).map_err(HomeError::from)?;
+    Ok(Planned { digest: Digest::of(&bytes), plan, bytes, mounts, programs })
+}
+
+fn resolve(
+    home: &Home,
+    store: &Store,
+    project: &ProjectName,
+    input: &InputName,
+    reference: &InputRef,
+) -> Result<Input, PlanError> {
+    let wrong = |what: String, help: String| PlanError::Input { input: input.clone(), what, help };
+    match reference {
+        InputRef::Dataset { name, version } => {
+            let found = home.catalog.dataset_version(project, name, *version).map_err(HomeError::from)?;
+            let Some(found) = found else {
+                let help = "`aseptic dataset list` shows those there are; add one with `aseptic dataset add PATH \
+                            --name NAME`";
+                return Err(wrong(
+                    format!("project `{project}` has no dataset `{reference}`"),
+                    help.to_owned(),
+                ));
+            };
+            Ok(Input {
+                source: InputSource::Dataset { name: found.name, version: found.version },
+                snapshot: found.snapshot,
+                files: found.files,
+                bytes: found.bytes,
+                labels: found.labels,
+            })
+        }
+        InputRef::Artifact { run, path } => {
+            let help = || "`aseptic runs` lists runs, `aseptic show RUN` their outputs".to_owned();
+            let id = home.catalog.resolve_run(project, run).map_err(|error| {
+                let diagnosis = error.diagnosis();
+                wrong(error.to_string(), diagnosis.help)
+            })?;
+            let summary = home.catalog.run(project, &id).map_err(HomeError::from)?;
+            let sealed = summary.filter(|run| run.status.is_some_and(|status| status != Status::Denied));
+            let Some((sealed, outputs)) = sealed.and_then(|run| run.outputs.map(|outputs| (run, outputs)))
+            else {
+                return Err(wrong(format!("run `{id}` is not sealed, so it has no outputs"), help()));
+            };
+            let snapshot = match path {
+                None => Some(store.snapshot(&outputs)?),
+                Some(path) => store.subtree(&outputs, path)?,
+            };
+            let Some(snapshot) = snapshot else {
+                return Err(wrong(format!("run `{id}` has no output `{reference}`"), help()));
+            };
+            Ok(Input {
+                source: InputSource::Artifact { run: id, path: path.clone() },
+                snapshot: snapshot.digest,
+                files: snapshot.files,
+                bytes: snapshot.bytes,
+                labels: sealed.labels,
+            })
+        }
+    }
+}
+
+fn take_code(
+    home: &Home,
+    store: &Store,
+    request: &Request,
+    root: &Path,
+    observer: &mut dyn Observer,
+) -> Result<Code, PlanError> {
+    let shown = || root.display().to_string();
+    let refuse = |why| PlanError::CodeRoot { path: shown(), why };
+    let real = root.canonicalize().map_err(|_| refuse("it cannot be opened"))?;
+    let user_home = request.home_directory.as_ref().and_then(|home| home.canonicalize().ok());
+    if real == Path::new("/") || user_home.is_some_and(|home| home == real) {
+        return Err(refuse("it is a home or root directory, with everything that you have in it"));
+    }
+    if home.dir().starts_with(&real) {
+        return Err(refuse("the state of aseptic lies inside it"));
+    }
+    let options = ImportOptions { ignore: Ignore::GitRules, special: Special::Skip, links: Links::Keep };
+    let imported = store.import(&real, &options, &mut |progress| observer.event(Event::Import(progress)))?;
+    if let Some(first) = imported.skipped.first() {
+        let note = format!(
+            "left {} special files out of the code, `{first}` among them",
+            imported.skipped_count
+        );
+        observer.event(Event::Note(&note));
+    }
+    Ok(Code {
+        snapshot: imported.snapshot.digest,
+        files: imported.snapshot.files,
+        bytes: imported.snapshot.bytes,
+        git_commit: code::git::commit_of(&real),
+    })
+}
+
+impl Planned {
+    /// The ledger entry of this plan for one run.
+    pub(crate) fn entry(&self, run: &aseptic_model::RunId) -> Entry {
+        Entry::RunPlanned {
+            run: run.clone(),
+            experiment: self.plan.experiment.clone(),
+            plan: self.digest,
+            code: self.plan.code.as_ref().map(|code| code.snapshot),
+            inputs: self.plan.inputs.iter().map(|(name, input)| (name.clone(), input.snapshot)).collect(),
+        }
+    }
+}

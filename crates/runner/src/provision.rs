@@ -1,0 +1,292 @@
+//! Provision: the run's own directories, the views of its inputs, and the jail around them.
+
+use std::ffi::OsString;
+use std::fs::{self, File};
+use std::io::{self, PipeReader};
+use std::os::fd::AsFd;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+
+use aseptic_model::{Class, Diagnose, Diagnosis, FilePath, InputName, Plan, RunId, to_canonical};
+use aseptic_sandbox::{Access, Jail, Mount, PrepareError, Prepared, Streams, Upper, prepare, system_mounts};
+use aseptic_store::{Store, StoreError, ViewError};
+use rustix::fs::{FallocateFlags, FlockOperation};
+
+use crate::home::{Home, HomeError, io_error, make_private};
+use crate::plan::Planned;
+
+/// Home directory of every job.
+const JOB_HOME: &str = "/home/job";
+
+/// Where the jail shows what is about the run itself.
+const PARAMS: &str = "/run/aseptic/params.json";
+
+/// Directories watched for opened files. A watch costs the start 0.1 ms and the kernel's default
+/// allows a user 8,192; a run whose inputs have more says that its lineage is incomplete.
+const WATCHES_MAX: usize = 4_096;
+
+/// Disk space set aside while the job runs, so that a job that fills the disk can still be sealed.
+const RESERVE_BYTES: u64 = 1 << 20;
+
+/// Ending of the name of a run directory that is being made.
+pub(crate) const UNNAMED: &str = "new";
+
+/// The directory of a run while it goes on.
+#[derive(Debug)]
+pub(crate) struct RunDir {
+    pub(crate) path: PathBuf,
+    /// Held by the supervisor and by the jail's first process: whoever can take it knows that both are
+    /// gone.
+    lock: File,
+}
+
+/// A jail that stands, with the ends of its streams.
+#[derive(Debug)]
+pub(crate) struct Provisioned {
+    pub(crate) prepared: Prepared,
+    pub(crate) stdout: PipeReader,
+    pub(crate) stderr: PipeReader,
+    pub(crate) watched: Vec<(InputName, Option<FilePath>)>,
+    pub(crate) unwatched: usize,
+}
+
+/// Why a run could not be provided for. Nothing of it started.
+#[derive(Debug, thiserror::Error)]
+pub enum ProvisionError {
+    /// A directory or file of the run.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// An input is damaged.
+    #[error(transparent)]
+    View(#[from] ViewError),
+    /// The jail.
+    #[error(transparent)]
+    Prepare(#[from] PrepareError),
+}
+
+impl Diagnose for ProvisionError {
+    fn diagnosis(&self) -> Diagnosis {
+        match self {
+            Self::Home(error) => error.diagnosis(),
+            Self::View(error) => error.diagnosis(),
+            Self::Prepare(PrepareError::Step { source, .. })
+                if source.raw_os_error() == Some(rustix::io::Errno::NOSPC.raw_os_error()) =>
+            {
+                Diagnosis::new(
+                    Class::Host,
+                    "sandbox/full",
+                    "a limit of the kernel is reached (file watches, mounts or namespaces): `aseptic doctor`",
+                )
+            }
+            Self::Prepare(error) => error.diagnosis(),
+        }
+    }
+}
+
+impl From<StoreError> for ProvisionError {
+    fn from(error: StoreError) -> Self {
+        Self::Home(error.into())
+    }
+}
+
+impl RunDir {
+    /// Makes the directory of a new run. It gets its name when its lock is held, so nobody takes it for
+    /// an orphan.
+    pub(crate) fn create(path: PathBuf) -> Result<Self, HomeError> {
+        let unnamed = path.with_extension(UNNAMED);
+        make_private(&unnamed)?;
+        let lock_path = unnamed.join("lock");
+        let lock = File::create_new(&lock_path).map_err(|source| io_error("make", &lock_path, source))?;
+        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
+            .map_err(|source| io_error("lock", &lock_path, source.into()))?;
+        let this = Self { path: unnamed, lock };
+        this.fill()?;
+        fs::rename(&this.path, &path).map_err(|source| io_error("name", &path, source))?;
+        Ok(Self { path, lock: this.lock })
+    }
+
+    fn fill(&self) -> Result<(), HomeError> {
+        for name in ["changes", "overlay", "out", "tmp", "var-tmp", "home", "logs", "root"] {
+            let dir = self.join(name);
+            fs::create_dir(&dir).map_err(|source| io_error("make", &dir, source))?;
+        }
+        for name in ["tmp", "var-tmp"] {
+            let dir = self.join(name);
+            let sticky = fs::Permissions::from_mode(0o1777);
+            fs::set_permissions(&dir, sticky).map_err(|source| io_error("open", &dir, source))?;
+        }
+        let path = self.join("reserve");
+        let file = File::create_new(&path).map_err(|source| io_error("make", &path, source))?;
+        match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, RESERVE_BYTES) {
+            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => Ok(()), // Copy-on-write systems keep their own.
+            Err(source) => Err(io_error("set space aside in", &path, source.into())),
+        }
+    }
+
+    /// Takes over the directory of a run whose supervisor is gone; nothing when it is not.
+    pub(crate) fn adopt(path: PathBuf) -> Option<Self> {
+        let lock = File::open(path.join("lock")).ok()?;
+        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).ok()?;
+        // Whoever held it before may have removed the directory meanwhile.
+        path.join("lock").exists().then_some(Self { path, lock })
+    }
+
+    pub(crate) fn join(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// Gives back what only the job needed: its temporary files, and the space set aside.
+    pub(crate) fn release(&self) -> Result<(), HomeError> {
+        for name in ["tmp", "var-tmp", "home", "overlay"] {
+            let dir = self.join(name);
+            if dir.exists() {
+                aseptic_store::remove_tree(&dir)
+                    .map_err(|error| io_error("remove", &dir, io::Error::other(error)))?;
+            }
+        }
+        match fs::remove_file(self.join("reserve")) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(io_error("remove", &self.join("reserve"), source))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes the directory; the run is over.
+    pub(crate) fn remove(self) -> Result<(), HomeError> {
+        aseptic_store::remove_tree(&self.path)
+            .map_err(|error| io_error("remove", &self.path, io::Error::other(error)))
+    }
+}
+
+/// Builds the jail of `planned` up to the point where only the job is missing.
+pub(crate) fn provision(
+    home: &Home,
+    planned: &Planned,
+    run: &RunId,
+    dir: &RunDir,
+) -> Result<Provisioned, ProvisionError> {
+    let plan = &planned.plan;
+    let store = home.store(&plan.project)?;
+    let mut mounts = system_mounts(JOB_HOME.as_ref());
+    mounts.extend(own_mounts(plan, &store, dir)?);
+    let (mut watched, mut directories, mut unwatched) = (Vec::new(), Vec::new(), 0);
+    for (name, input) in &plan.inputs {
+        let target = Path::new("/data").join(name.as_str());
+        mounts.push(Mount::Overlay {
+            lower: vec![store.view(&input.snapshot)?],
+            upper: None,
+            target: target.clone(),
+            access: Access::Read,
+        });
+        let inside = store.directories(&input.snapshot)?;
+        for path in std::iter::once(None).chain(inside.into_iter().map(Some)) {
+            if watched.len() >= WATCHES_MAX {
+                unwatched += 1;
+                continue;
+            }
+            directories.push(path.as_ref().map_or_else(|| target.clone(), |path| target.join(path.as_path())));
+            watched.push((name.clone(), path));
+        }
+    }
+    for path in &planned.mounts {
+        mounts.push(Mount::Bind { source: path.clone(), target: path.clone(), access: Access::Execute });
+    }
+    let jail = Jail {
+        staging: dir.join("root"),
+        mounts,
+        watched: directories,
+        hostname: "aseptic".to_owned(),
+        program: plan.command.first().map(OsString::from).unwrap_or_default(),
+        arguments: plan.command.iter().skip(1).map(OsString::from).collect(),
+        environment: environment(planned, run),
+        working_directory: "/work".into(),
+        tasks: Some(plan.limits.processes),
+    };
+    let pipe = || io::pipe().map_err(|source| io_error("make a pipe for", &dir.path, source));
+    let (stdout, job_stdout) = pipe()?;
+    let (stderr, job_stderr) = pipe()?;
+    let null = File::open("/dev/null").map_err(|source| io_error("open", Path::new("/dev/null"), source))?;
+    let streams = Streams { stdin: null.into(), stdout: job_stdout.into(), stderr: job_stderr.into() };
+    let prepared = prepare(&jail, streams, &[dir.lock.as_fd()])?;
+    Ok(Provisioned { prepared, stdout, stderr, watched, unwatched })
+}
+
+/// What belongs to this run alone.
+fn own_mounts(plan: &Plan, store: &Store, dir: &RunDir) -> Result<Vec<Mount>, ProvisionError> {
+    let writable = |name: &str, target: &str| Mount::Bind {
+        source: dir.join(name),
+        target: target.into(),
+        access: Access::Write,
+    };
+    let params = to_canonical(&plan.params).map_err(HomeError::from)?;
+    let work = match &plan.code {
+        None => writable("changes", "/work"),
+        Some(code) => Mount::Overlay {
+            lower: vec![store.view(&code.snapshot)?],
+            upper: Some(Upper { changes: dir.join("changes"), work: dir.join("overlay") }),
+            target: "/work".into(),
+            access: Access::Write,
+        },
+    };
+    Ok(vec![
+        Mount::Directory { target: "/data".into() },
+        Mount::File { target: PARAMS.into(), contents: params },
+        writable("tmp", "/tmp"),
+        writable("var-tmp", "/var/tmp"),
+        writable("home", JOB_HOME),
+        writable("out", "/out"),
+        Mount::Memory { target: "/dev/shm".into(), bytes: shared_memory(plan) },
+        work,
+    ])
+}
+
+/// `/dev/shm` is as large as the memory limit: data loaders put whole batches there. Without a limit,
+/// half of the machine's memory, as Linux itself does.
+fn shared_memory(plan: &Plan) -> u64 {
+    plan.limits.memory_bytes.unwrap_or_else(|| {
+        let system = rustix::system::sysinfo();
+        (system.totalram as u64).saturating_mul(u64::from(system.mem_unit)) / 2
+    })
+}
+
+/// The whole environment of the job: nothing of the caller's gets in.
+fn environment(planned: &Planned, run: &RunId) -> Vec<(OsString, OsString)> {
+    let mut path = OsString::new();
+    if let Some(programs) = &planned.programs {
+        path.push(programs);
+        path.push(":");
+    }
+    path.push("/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin");
+    let cache = |name: &str| OsString::from(format!("{JOB_HOME}/.cache/{name}"));
+    let mut variables: Vec<(OsString, OsString)> = vec![
+        ("PATH".into(), path),
+        ("HOME".into(), JOB_HOME.into()),
+        ("USER".into(), "job".into()),
+        ("LOGNAME".into(), "job".into()),
+        ("SHELL".into(), "/bin/sh".into()),
+        ("LANG".into(), "C.UTF-8".into()),
+        ("TMPDIR".into(), "/tmp".into()),
+        ("XDG_CACHE_HOME".into(), cache("")),
+        ("HF_HOME".into(), cache("huggingface")),
+        ("TORCH_HOME".into(), cache("torch")),
+        ("MPLCONFIGDIR".into(), cache("matplotlib")),
+        ("NUMBA_CACHE_DIR".into(), cache("numba")),
+        // Its own copies of installed packages' bytecode are found; new ones would only be outputs.
+        ("PYTHONDONTWRITEBYTECODE".into(), "1".into()),
+        // Output goes through a pipe; without this a person would see it minutes late.
+        ("PYTHONUNBUFFERED".into(), "1".into()),
+        ("ASEPTIC_RUN_ID".into(), run.as_str().into()),
+        ("ASEPTIC_PARAMS".into(), PARAMS.into()),
+        ("ASEPTIC_OUT".into(), "/out".into()),
+        ("ASEPTIC_DATA".into(), "/data".into()),
+    ];
+    if let Some(python) = &planned.plan.environment.python {
+        variables.push(("VIRTUAL_ENV".into(), OsString::from(&python.prefix)));
+    }
+    for (name, value) in &planned.plan.environment.variables {
+        variables.retain(|(known, _)| known != name.as_str());
+        variables.push((name.into(), value.into()));
+    }
+    variables
+}

@@ -1,0 +1,211 @@
+//! What a user asks for: a spec and the options that change it, before anything is resolved.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use aseptic_model::spec::{Experiment, SPEC_BYTES_MAX, Spec, SpecError, set_limit};
+use aseptic_model::{Class, Diagnose, Diagnosis, Endpoint, ExperimentName, InputName, InputRef, ProjectName};
+
+/// Name of the spec file.
+pub const SPEC_FILE: &str = "aseptic.toml";
+
+/// What a run is asked to be.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// The spec file; without one everything comes from the options.
+    pub spec: Option<PathBuf>,
+    /// The project, instead of the spec's.
+    pub project: Option<ProjectName>,
+    /// The experiment of the spec.
+    pub experiment: Option<ExperimentName>,
+    /// Program and arguments, instead of the experiment's.
+    pub command: Vec<String>,
+    /// Inputs, besides or instead of the experiment's.
+    pub data: Vec<(InputName, InputRef)>,
+    /// Parameters, likewise.
+    pub params: Vec<(String, serde_json::Value)>,
+    /// Destinations, besides the experiment's.
+    pub network: Vec<Endpoint>,
+    /// Limits by key and text, instead of the experiment's.
+    pub limits: Vec<(String, String)>,
+    /// Environment of Python, instead of the experiment's.
+    pub python: Option<PathBuf>,
+    /// Environment of Python where neither this request nor the experiment names one.
+    pub default_python: Option<PathBuf>,
+    /// Environment variables, besides or instead of the experiment's.
+    pub variables: Vec<(String, String)>,
+    /// Elements that may go unenforced, besides the experiment's.
+    pub accept: Vec<String>,
+    /// The code tree.
+    pub code: CodeChoice,
+    /// Home directory of the user, which is never taken for a code tree.
+    pub home_directory: Option<PathBuf>,
+}
+
+/// Which tree is the code of a run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum CodeChoice {
+    /// None: `/work` starts empty.
+    #[default]
+    Nothing,
+    /// This directory.
+    Directory(PathBuf),
+}
+
+/// Why a request makes no sense.
+#[derive(Debug, thiserror::Error)]
+pub enum RequestError {
+    /// The spec cannot be read.
+    #[error("could not read the spec `{path}`")]
+    Read {
+        /// Where.
+        path: String,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// The spec is wrong.
+    #[error("`{path}`: {error}")]
+    Spec {
+        /// Where.
+        path: String,
+        /// What, with the line.
+        error: SpecError,
+    },
+    /// The spec has no such experiment.
+    #[error("the spec has no experiment `{name}`")]
+    Experiment {
+        /// The name asked for.
+        name: ExperimentName,
+        /// Those it has.
+        known: Vec<String>,
+    },
+    /// Nothing says what to run.
+    #[error("there is nothing to run")]
+    Nothing {
+        /// Experiments that the spec has.
+        known: Vec<String>,
+    },
+    /// An option has a value that cannot be.
+    #[error("{0}")]
+    Option(String),
+}
+
+impl Diagnose for RequestError {
+    fn diagnosis(&self) -> Diagnosis {
+        let (code, help) = match self {
+            Self::Spec { error, .. } => return error.diagnosis(),
+            Self::Read { .. } => ("spec/read", "check the path and its permissions".to_owned()),
+            Self::Experiment { known, .. } if known.is_empty() => {
+                ("spec/experiment", "add `[experiment.NAME]` with a `command` to the spec".to_owned())
+            }
+            Self::Experiment { known, .. } => ("spec/experiment", format!("it has {}", known.join(", "))),
+            Self::Nothing { known } if known.is_empty() => {
+                ("request/nothing", "name a command: `aseptic run -- COMMAND`".to_owned())
+            }
+            Self::Nothing { known } => (
+                "request/nothing",
+                format!("name an experiment ({}) or a command after `--`", known.join(", ")),
+            ),
+            Self::Option(_) => ("request/option", "see `aseptic run --help`".to_owned()),
+        };
+        Diagnosis::new(Class::User, code, help)
+    }
+}
+
+/// A request with its spec read and its options applied; nothing is resolved yet.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) project: ProjectName,
+    pub(crate) name: Option<ExperimentName>,
+    pub(crate) experiment: Experiment,
+    /// Directory to which a Python environment named in the spec is relative.
+    pub(crate) base: PathBuf,
+}
+
+impl Request {
+    /// The project whose data the request is about.
+    ///
+    /// # Errors
+    /// [`RequestError`] about the spec.
+    pub fn project(&self) -> Result<ProjectName, RequestError> {
+        match (&self.project, &self.spec) {
+            (Some(project), _) => Ok(project.clone()),
+            (None, Some(path)) => Ok(read_spec(path)?.project),
+            (None, None) => default_project(),
+        }
+    }
+
+    pub(crate) fn wanted(&self) -> Result<Wanted, RequestError> {
+        let (project, experiments, base) = match &self.spec {
+            Some(path) => {
+                let spec = read_spec(path)?;
+                let base = path.parent().unwrap_or(Path::new(".")).to_owned();
+                (spec.project, spec.experiments, base)
+            }
+            None => (default_project()?, BTreeMap::new(), PathBuf::from(".")),
+        };
+        let known = || experiments.keys().map(ToString::to_string).collect::<Vec<_>>();
+        let mut experiment = match &self.experiment {
+            Some(name) => experiments
+                .get(name)
+                .cloned()
+                .ok_or_else(|| RequestError::Experiment { name: name.clone(), known: known() })?,
+            None => Experiment::default(),
+        };
+        if !self.command.is_empty() {
+            experiment.command.clone_from(&self.command);
+        }
+        if experiment.command.first().is_none_or(String::is_empty) {
+            return Err(RequestError::Nothing { known: known() });
+        }
+        experiment.data.extend(self.data.iter().cloned());
+        experiment.params.extend(self.params.iter().cloned());
+        experiment.network.extend(self.network.iter().cloned());
+        experiment.accept.extend(self.accept.iter().cloned());
+        experiment.variables.extend(self.variables.iter().cloned());
+        for (key, text) in &self.limits {
+            set_limit(&mut experiment.limits, key, text).map_err(RequestError::Option)?;
+        }
+        for (name, value) in &experiment.variables {
+            let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            if name.is_empty() || !name.chars().all(plain) || value.contains('\0') {
+                let name: String = name.chars().take(80).flat_map(char::escape_debug).collect();
+                return Err(RequestError::Option(format!("`{name}` cannot be an environment variable")));
+            }
+        }
+        if experiment.command.iter().any(|argument| argument.contains('\0')) {
+            return Err(RequestError::Option("an argument of the command holds a NUL byte".to_owned()));
+        }
+        let project = self.project.clone().unwrap_or(project);
+        Ok(Wanted { project, name: self.experiment.clone(), experiment, base })
+    }
+}
+
+/// The project of a run without a spec.
+fn default_project() -> Result<ProjectName, RequestError> {
+    "default".parse().map_err(|error: aseptic_model::NameError| RequestError::Option(error.to_string()))
+}
+
+/// Reads at most one byte more than a spec may have, so a huge file costs nothing.
+fn read_spec(path: &Path) -> Result<Spec, RequestError> {
+    let shown = || path.display().to_string();
+    let read = || {
+        let file = File::open(path)?;
+        let size = file.metadata()?;
+        if !size.is_file() {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        }
+        let mut bytes = Vec::new();
+        file.take(SPEC_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+        Ok((bytes, size.len()))
+    };
+    let (bytes, size) = read().map_err(|source| RequestError::Read { path: shown(), source })?;
+    if bytes.len() > SPEC_BYTES_MAX {
+        let error = SpecError::TooLarge { bytes: size };
+        return Err(RequestError::Spec { path: shown(), error });
+    }
+    Spec::parse(&bytes).map_err(|error| RequestError::Spec { path: shown(), error })
+}

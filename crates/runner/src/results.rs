@@ -1,0 +1,207 @@
+//! What runs left: list, show, logs, export.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use aseptic_catalog::{CatalogError, ResolveError, RunFilter, RunSummary};
+use aseptic_model::{
+    Class, Diagnose, Diagnosis, Event as Entry, FilePath, InputRefError, Log, Plan, ProjectName, RunId, RunRecord, RunRef,
+};
+use aseptic_store::{Existing, ExportError, Exported, StoreError};
+
+use crate::dataset::DatasetError;
+use crate::home::{Home, HomeError, RECORD_BYTES_MAX, io_error};
+use crate::observer::Stream;
+
+/// Why a result could not be had.
+#[derive(Debug, thiserror::Error)]
+pub enum ResultError {
+    /// No run is meant.
+    #[error(transparent)]
+    Resolve(#[from] ResolveError),
+    /// The run has no record yet, or never will.
+    #[error("run `{run}` is {state}, so it has no {what}")]
+    NotSealed {
+        /// The run.
+        run: RunId,
+        /// What it is instead.
+        state: &'static str,
+        /// What was asked for.
+        what: &'static str,
+    },
+    /// What was named is nothing that has a lineage.
+    #[error(transparent)]
+    Object(#[from] InputRefError),
+    /// There is no such dataset.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
+    /// The run has no such output.
+    #[error("run `{run}` has no output `{path}`")]
+    NoOutput {
+        /// The run.
+        run: RunId,
+        /// The path.
+        path: FilePath,
+    },
+    /// The copy could not be made.
+    #[error(transparent)]
+    Export(#[from] ExportError),
+    /// The state of this machine.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+}
+
+impl Diagnose for ResultError {
+    fn diagnosis(&self) -> Diagnosis {
+        match self {
+            Self::Resolve(error) => error.diagnosis(),
+            Self::NotSealed { .. } => Diagnosis::new(
+                Class::User,
+                "result/not-sealed",
+                "`aseptic runs` shows the state of every run",
+            ),
+            Self::NoOutput { .. } => Diagnosis::new(
+                Class::User,
+                "result/no-output",
+                "`aseptic show RUN` lists its outputs",
+            ),
+            Self::Object(_) => Diagnosis::new(
+                Class::User,
+                "result/object",
+                "name a run, `run:RUN/PATH`, a dataset, or a digest of 64 digits",
+            ),
+            Self::Dataset(error) => error.diagnosis(),
+            Self::Export(error) => error.diagnosis(),
+            Self::Home(error) => error.diagnosis(),
+        }
+    }
+}
+
+impl From<StoreError> for ResultError {
+    fn from(error: StoreError) -> Self {
+        Self::Home(error.into())
+    }
+}
+
+impl From<CatalogError> for ResultError {
+    fn from(error: CatalogError) -> Self {
+        Self::Home(error.into())
+    }
+}
+
+/// What is known of a run.
+#[derive(Debug)]
+pub enum Shown {
+    /// It is sealed.
+    Sealed(Box<RunRecord>),
+    /// It was denied, or it goes on: there is a plan and no record.
+    Planned(Box<RunSummary>, Box<Plan>),
+}
+
+/// Runs of `project`, the newest first.
+///
+/// # Errors
+/// [`ResultError::Home`].
+pub fn runs(
+    home: &Home,
+    project: &ProjectName,
+    limit: usize,
+    filter: &RunFilter,
+) -> Result<Vec<RunSummary>, ResultError> {
+    Ok(home.catalog.runs(project, limit, filter)?)
+}
+
+/// Everything known of one run.
+///
+/// # Errors
+/// [`ResultError`].
+pub fn show(home: &Home, project: &ProjectName, run: &RunRef) -> Result<Shown, ResultError> {
+    let summary = summary(home, project, run)?;
+    if summary.record.is_some() {
+        return Ok(Shown::Sealed(Box::new(record(home, project, &summary)?)));
+    }
+    let plan = home.object(project, &summary.plan)?;
+    Ok(Shown::Planned(Box::new(summary), Box::new(plan)))
+}
+
+/// What a run printed on `stream`; of a run that goes on, what it printed so far.
+///
+/// # Errors
+/// [`ResultError`].
+pub fn log(
+    home: &Home,
+    project: &ProjectName,
+    run: &RunRef,
+    stream: Stream,
+) -> Result<(Vec<u8>, Option<Log>), ResultError> {
+    let summary = summary(home, project, run)?;
+    if summary.record.is_none() {
+        let name = match stream {
+            Stream::Stdout => "logs/stdout",
+            Stream::Stderr => "logs/stderr",
+        };
+        let path = home.run_dir(project, &summary.run).join(name);
+        return match fs::read(&path) {
+            Ok(bytes) => Ok((bytes, None)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(not_sealed(&summary, "output")),
+            Err(source) => Err(io_error("read", &path, source).into()),
+        };
+    }
+    let logs = record(home, project, &summary)?.logs;
+    let log = match stream {
+        Stream::Stdout => logs.stdout,
+        Stream::Stderr => logs.stderr,
+    };
+    let Some(log) = log else { return Ok((Vec::new(), None)) };
+    let bytes = home.store(project)?.get_bytes(&log.blake3, RECORD_BYTES_MAX)?;
+    Ok((bytes, Some(log)))
+}
+
+/// Copies outputs of a sealed run to the directory `to`, and records that.
+///
+/// # Errors
+/// [`ResultError`]; no half-written file is left.
+pub fn export(
+    home: &mut Home,
+    project: &ProjectName,
+    run: &RunRef,
+    path: Option<&FilePath>,
+    to: &Path,
+    existing: Existing,
+) -> Result<(RunId, Exported), ResultError> {
+    let summary = summary(home, project, run)?;
+    let Some(outputs) = summary.outputs else {
+        return Err(not_sealed(&summary, "outputs"));
+    };
+    let store = home.store(project)?;
+    let exported_tree = match path {
+        None => Some(store.snapshot(&outputs)?),
+        Some(path) => store.subtree(&outputs, path)?,
+    };
+    let Some(tree) = exported_tree else {
+        let path = path.cloned().ok_or_else(|| not_sealed(&summary, "outputs"))?;
+        return Err(ResultError::NoOutput { run: summary.run, path });
+    };
+    let exported = store.export(&tree.digest, None, to, existing)?;
+    let entry =
+        Entry::RunExported { run: summary.run.clone(), snapshot: tree.digest, files: exported.files };
+    home.record(project, vec![entry])?;
+    Ok((summary.run, exported))
+}
+
+pub(crate) fn summary(home: &Home, project: &ProjectName, run: &RunRef) -> Result<RunSummary, ResultError> {
+    let id = home.catalog.resolve_run(project, run)?;
+    let summary = home.catalog.run(project, &id)?;
+    summary.ok_or(ResultError::NotSealed { run: id, state: "unknown", what: "record" })
+}
+
+fn record(home: &Home, project: &ProjectName, run: &RunSummary) -> Result<RunRecord, ResultError> {
+    let digest = run.record.ok_or_else(|| not_sealed(run, "record"))?;
+    Ok(home.object(project, &digest)?)
+}
+
+fn not_sealed(run: &RunSummary, what: &'static str) -> ResultError {
+    let state = run.status.map_or("still running", aseptic_model::Status::as_str);
+    ResultError::NotSealed { run: run.run.clone(), state, what }
+}

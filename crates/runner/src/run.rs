@@ -1,0 +1,142 @@
+//! Run: plan, decide, provision, execute, seal, each step in the ledger before what it permits.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use aseptic_model::{Diagnose, Diagnosis, Event as Entry, Outcome, RunId, RunRecord};
+
+use crate::decide::decide;
+use crate::execute::execute;
+use crate::home::{Home, HomeError, now};
+use crate::observer::{Event, Observer, Signals};
+use crate::plan::{PlanError, plan};
+use crate::provision::{ProvisionError, RunDir, provision};
+use crate::request::Request;
+use crate::seal::{End, Facts, SealError, milliseconds, seal, unstarted};
+
+/// Why a run did not come to its end. What was recorded of it stays recorded.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// There is no plan, so no run.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The state of this machine.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The jail could not be made; nothing started, and the run is sealed as aborted.
+    #[error(transparent)]
+    Provision(#[from] ProvisionError),
+    /// The job ran; its outputs are not in the store yet.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+}
+
+impl Diagnose for RunError {
+    fn diagnosis(&self) -> Diagnosis {
+        match self {
+            Self::Plan(error) => error.diagnosis(),
+            Self::Home(error) => error.diagnosis(),
+            Self::Provision(error) => error.diagnosis(),
+            Self::Seal(error) => error.diagnosis(),
+        }
+    }
+}
+
+/// Runs what `request` asks for, to its end.
+///
+/// Returns the record: of the sealed run, or of the denied one. When it returns, no process of the run
+/// is left. Must be called from the thread that outlives it (see [`aseptic_sandbox::prepare`]).
+///
+/// # Errors
+/// [`RunError`]. A run that was decided and not sealed is sealed by the next command.
+pub fn run(
+    home: &mut Home,
+    request: &Request,
+    signals: &mut dyn Signals,
+    observer: &mut dyn Observer,
+) -> Result<RunRecord, RunError> {
+    let mut steps = Steps::new();
+    let planned = plan(home, request, observer)?;
+    let started = now();
+    let run = new_run_id()?;
+    observer.event(Event::Planned { run: &run, plan: &planned.plan, digest: &planned.digest });
+    steps.end("plan");
+
+    let project = &planned.plan.project;
+    let dir = RunDir::create(home.run_dir(project, &run))?;
+    let store = home.store(project)?;
+    store.put_bytes(&planned.bytes).map_err(HomeError::from)?;
+    let decision = decide(home, &planned.plan)?;
+    let decided =
+        Entry::RunDecided { run: run.clone(), plan: planned.digest, decision: decision.clone() };
+    home.record(project, vec![planned.entry(&run), decided])?;
+    observer.event(Event::Decided(&decision));
+    steps.end("decide");
+    let facts = |steps: Steps| Facts {
+        run: &run,
+        plan: &planned.plan,
+        digest: planned.digest,
+        decision: &decision,
+        planned: started,
+        overhead: steps.taken,
+    };
+    if decision.outcome == Outcome::Deny {
+        dir.remove()?;
+        return Ok(unstarted(facts(steps)));
+    }
+
+    let provisioned = match provision(home, &planned, &run, &dir) {
+        Ok(provisioned) => provisioned,
+        Err(error) => {
+            seal(home, facts(steps), End::unprovided(&error), dir)?;
+            return Err(error.into());
+        }
+    };
+    home.record(project, vec![Entry::RunStarted { run: run.clone() }])?;
+    observer.event(Event::Started);
+    steps.end("provision");
+
+    let executed = execute(provisioned, &dir, &planned.plan.limits, signals, observer)?;
+    steps.leave_out();
+    observer.event(Event::Sealing);
+    let end = End::watched(executed, &planned.plan);
+    let mut record = seal(home, facts(steps.clone()), end, dir)?;
+    steps.end("seal");
+    record.overhead_ms = steps.taken;
+    Ok(record)
+}
+
+/// A fresh identifier. Two runs meet with a probability of one in 2^60, and then the second does not
+/// start, because its directory is there.
+fn new_run_id() -> Result<RunId, HomeError> {
+    let mut bytes = [0; 8];
+    getrandom::fill(&mut bytes).map_err(|error| HomeError::Io {
+        what: "read",
+        path: "the kernel's random numbers".to_owned(),
+        source: std::io::Error::other(error),
+    })?;
+    Ok(RunId::from_random(u64::from_ne_bytes(bytes)))
+}
+
+/// What aseptic's own steps took.
+#[derive(Clone)]
+struct Steps {
+    since: Instant,
+    taken: BTreeMap<String, f64>,
+}
+
+impl Steps {
+    fn new() -> Self {
+        Self { since: Instant::now(), taken: BTreeMap::new() }
+    }
+
+    fn end(&mut self, name: &str) {
+        self.taken.insert(name.to_owned(), milliseconds(self.since.elapsed()));
+        self.since = Instant::now();
+    }
+
+    /// The time since the last step was the job's.
+    fn leave_out(&mut self) {
+        self.since = Instant::now();
+    }
+}

@@ -1,0 +1,292 @@
+//! Seal: everything the run left goes into the store, the record names it, the ledger holds the record.
+//!
+//! **Invariant:** the ledger entry comes last. Before it, a crash leaves a run that recovery seals;
+//! after it, nothing of the run can change any more.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::time::Duration;
+
+use aseptic_model::{
+    Class, Decision, Denied, Diagnose, Diagnosis, Digest, Event as Entry, Lineage, Log, Logs, Output, Plan,
+    RUN_SCHEMA, RunId, RunRecord, Skipped, Status, Timestamp, Wall, WallState, to_canonical,
+};
+use aseptic_sandbox::{Ended, walls};
+use aseptic_store::{CaptureError, CaptureKind, CaptureOptions, CaptureRoot, Captured, SkipReason, Store, StoreError};
+
+use crate::execute::{Cause, Executed};
+use crate::home::{Home, HomeError, now};
+use crate::provision::RunDir;
+
+/// Why a run could not be sealed. Everything it left is still in its directory, and the next command
+/// seals it as aborted.
+#[derive(Debug, thiserror::Error)]
+pub enum SealError {
+    /// The outputs could not be stored.
+    #[error(transparent)]
+    Capture(#[from] CaptureError),
+    /// The record could not be stored, or the ledger took no entry.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+}
+
+impl Diagnose for SealError {
+    fn diagnosis(&self) -> Diagnosis {
+        let inner = match self {
+            Self::Capture(error) => error.diagnosis(),
+            Self::Home(error) => error.diagnosis(),
+        };
+        let kept = "the outputs are kept, and the next command seals the run";
+        Diagnosis { class: Class::Host, help: format!("{}; {kept}", inner.help), ..inner }
+    }
+}
+
+impl From<StoreError> for SealError {
+    fn from(error: StoreError) -> Self {
+        Self::Home(error.into())
+    }
+}
+
+/// What is known of a run before it is sealed.
+pub(crate) struct Facts<'a> {
+    pub(crate) run: &'a RunId,
+    pub(crate) plan: &'a Plan,
+    pub(crate) digest: Digest,
+    pub(crate) decision: &'a Decision,
+    pub(crate) planned: Timestamp,
+    pub(crate) overhead: BTreeMap<String, f64>,
+}
+
+/// How a run ended, in the words of its record.
+pub(crate) struct End {
+    status: Status,
+    reason: Option<String>,
+    exit_code: Option<i32>,
+    signal: Option<i32>,
+    duration: Duration,
+    lineage: Lineage,
+    dropped: [u64; 2],
+}
+
+impl End {
+    /// The end of a job that this process watched.
+    pub(crate) fn watched(executed: Executed, plan: &Plan) -> Self {
+        let (exit_code, signal, mut reason) = match executed.ended {
+            Ended::Exited(code) => (Some(code), None, None),
+            Ended::Signaled(signal) => (None, Some(signal), None),
+            Ended::NotExecuted(error) => {
+                let program = plan.command.first().map_or("", String::as_str);
+                let why = std::io::Error::from_raw_os_error(error);
+                // The codes of every shell for "not found" and "not executable".
+                let code = if why.kind() == std::io::ErrorKind::NotFound { 127 } else { 126 };
+                (Some(code), None, Some(format!("could not execute `{program}` in the run: {why}")))
+            }
+            Ended::Killed => (None, Some(9), Some("the jail was killed from outside".to_owned())),
+        };
+        let status = match &executed.cause {
+            Some(Cause::Signal(2)) if exit_code == Some(0) => Status::Succeeded, // It chose to go on.
+            Some(Cause::Signal(_)) => Status::Aborted,
+            Some(Cause::Wall(_) | Cause::Disk) => Status::Failed,
+            None if exit_code == Some(0) => Status::Succeeded,
+            None => Status::Failed,
+        };
+        if let Some(cause) = executed.cause.filter(|_| status != Status::Succeeded) {
+            reason = Some(cause.describe());
+        }
+        Self {
+            status,
+            reason,
+            exit_code,
+            signal,
+            duration: executed.duration,
+            lineage: executed.lineage,
+            dropped: executed.dropped,
+        }
+    }
+
+    /// The end of a run whose supervisor died.
+    pub(crate) fn orphaned() -> Self {
+        let reason = "the supervisor of the run died".to_owned();
+        let lineage =
+            Lineage { complete: false, incomplete_because: Some(reason.clone()), read: BTreeMap::new() };
+        Self::aborted(reason, lineage)
+    }
+
+    /// The end of a run that could not be provided for: nothing of it started, so it read nothing.
+    pub(crate) fn unprovided(error: &dyn std::error::Error) -> Self {
+        let lineage = Lineage { complete: true, incomplete_because: None, read: BTreeMap::new() };
+        Self::aborted(format!("nothing started: {error}"), lineage)
+    }
+
+    fn aborted(reason: String, lineage: Lineage) -> Self {
+        Self {
+            status: Status::Aborted,
+            reason: Some(reason),
+            exit_code: None,
+            signal: None,
+            duration: Duration::ZERO,
+            lineage,
+            dropped: [0; 2],
+        }
+    }
+}
+
+/// Seals a run of which no process is left.
+pub(crate) fn seal(
+    home: &mut Home,
+    facts: Facts<'_>,
+    end: End,
+    dir: RunDir,
+) -> Result<RunRecord, SealError> {
+    dir.release()?;
+    let store = home.store(&facts.plan.project)?;
+    let changes = match facts.plan.code {
+        Some(_) => CaptureKind::OverlayUpper,
+        None => CaptureKind::Plain,
+    };
+    let (out, work) = (dir.join("out"), dir.join("changes"));
+    let captured = store.capture(
+        &[
+            CaptureRoot { name: b"out", path: &out, kind: CaptureKind::Plain },
+            CaptureRoot { name: b"work", path: &work, kind: changes },
+        ],
+        &CaptureOptions::default(),
+    )?;
+    let logs = capture_logs(&store, &dir, end.dropped)?;
+    let record = record(facts, end, captured, logs);
+    let bytes = to_canonical(&record).map_err(HomeError::from)?;
+    let digest = store.put_bytes(&bytes)?;
+    let entry = Entry::RunSealed {
+        run: record.run.clone(),
+        status: record.status,
+        record: digest,
+        outputs: record.outputs_snapshot.unwrap_or(digest),
+        labels: record.labels.clone(),
+    };
+    home.record(&record.project, vec![entry])?;
+    dir.remove()?;
+    Ok(record)
+}
+
+fn capture_logs(store: &Store, dir: &RunDir, dropped: [u64; 2]) -> Result<Logs, SealError> {
+    let path = dir.join("logs");
+    let root = CaptureRoot { name: b"logs", path: &path, kind: CaptureKind::Plain };
+    let captured = store.capture(&[root], &CaptureOptions::default())?;
+    let log = |name: &[u8], dropped| {
+        let output = captured.outputs.iter().find(|output| output.path.file_name() == name)?;
+        Some(Log { blake3: output.blake3, size: output.size, dropped })
+    };
+    Ok(Logs { stdout: log(b"stdout", dropped[0]), stderr: log(b"stderr", dropped[1]) })
+}
+
+fn record(facts: Facts<'_>, end: End, captured: Captured, logs: Logs) -> RunRecord {
+    let plan = facts.plan;
+    let outputs = captured.outputs.into_iter().map(|output| Output {
+        path: output.path,
+        size: output.size,
+        blake3: output.blake3,
+        sha256: hexadecimal(&output.sha256),
+    });
+    let skipped = captured.skipped.into_iter().map(|skipped| Skipped {
+        path: skipped.path,
+        reason: match skipped.reason {
+            SkipReason::Special => "not a file, directory or link",
+            SkipReason::PathTooLong => "its path is too long",
+            SkipReason::OverLimit => "over the limit of output bytes",
+        }
+        .to_owned(),
+    });
+    RunRecord {
+        status: end.status,
+        reason: end.reason,
+        exit_code: end.exit_code,
+        signal: end.signal,
+        duration_ms: milliseconds(end.duration),
+        lineage: end.lineage,
+        outputs: outputs.collect(),
+        outputs_snapshot: Some(captured.snapshot.digest),
+        deleted: captured.deleted,
+        skipped: skipped.collect(),
+        labels: plan.output_labels(),
+        logs,
+        walls: walls_of(plan),
+        ..unstarted(facts)
+    }
+}
+
+/// The record of a run of which nothing started.
+pub(crate) fn unstarted(facts: Facts<'_>) -> RunRecord {
+    let plan = facts.plan;
+    let denied = facts.decision.reasons.iter().map(|reason| Denied {
+        action: reason.rule.clone(),
+        target: reason.element.clone(),
+        count: 1,
+    });
+    RunRecord {
+        schema: RUN_SCHEMA.to_owned(),
+        run: facts.run.clone(),
+        project: plan.project.clone(),
+        experiment: plan.experiment.clone(),
+        command: plan.command.clone(),
+        params: plan.params.clone(),
+        plan: facts.digest,
+        decision: facts.decision.clone(),
+        status: Status::Denied,
+        reason: None,
+        exit_code: None,
+        signal: None,
+        planned: facts.planned,
+        ended: now(),
+        duration_ms: 0.0,
+        overhead_ms: facts.overhead,
+        code: plan.code.clone(),
+        environment: plan.environment.clone(),
+        inputs: plan.inputs.clone(),
+        lineage: Lineage::default(),
+        outputs: Vec::new(),
+        outputs_snapshot: None,
+        deleted: Vec::new(),
+        skipped: Vec::new(),
+        labels: plan.output_labels(),
+        denied: denied.collect(),
+        logs: Logs { stdout: None, stderr: None },
+        limits: plan.limits.clone(),
+        walls: Vec::new(),
+    }
+}
+
+/// The walls of the jail, and each limit with whether it is enforced and how.
+fn walls_of(plan: &Plan) -> Vec<Wall> {
+    let limits = &plan.limits;
+    let wall = |name: &str, state, detail: &str| Wall {
+        name: format!("limit: {name}"),
+        state,
+        detail: Some(detail.to_owned()),
+    };
+    let mut all = walls();
+    if limits.wall_ms.is_some() {
+        all.push(wall("wall", WallState::Done, "hard: the supervisor ends the job"));
+    }
+    all.push(wall("processes", WallState::Done, "hard, exact to within 300: the kernel's process ids"));
+    let unenforced = [
+        ("memory", limits.memory_bytes.is_some()),
+        ("cpus", limits.cpus.is_some()),
+        ("scratch", limits.scratch_bytes.is_some()),
+    ];
+    for (name, named) in unenforced {
+        let detail = if named { "accepted by the plan" } else { "none asked for, and this version has none" };
+        all.push(wall(name, WallState::NotEnforced, detail));
+    }
+    all
+}
+
+pub(crate) fn milliseconds(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
+fn hexadecimal(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}

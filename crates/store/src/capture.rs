@@ -1,0 +1,459 @@
+//! Capture: what a finished job left behind becomes a snapshot.
+
+use std::fs::File;
+use std::io::{self, Read, Seek};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+use std::sync::Arc;
+
+use aseptic_model::{Class, Diagnose, Diagnosis, Digest, FilePath};
+use rustix::fs::{FileType, Mode, fchmod, fgetxattr, flistxattr, futimens};
+use rustix::io::Errno;
+use rustix::process::geteuid;
+use sha2::Digest as _;
+
+use crate::error::StoreError;
+use crate::files::{
+    FIXED_TIMES, OWNER_ALL, READ_ONLY, Stamp, file_type, is_executable, join, link_target, names,
+    open_directory_below, open_file_below, open_granted, open_parent, set_mode, state, text, text_below,
+};
+use crate::forest::{Forest, ForestError, Place};
+use crate::object::Store;
+use crate::parallel;
+use crate::stage::{CopyError, Writer};
+use crate::tree::{EntryKind, Snapshot, TreeEntry, TreeError};
+
+/// Longer lists of attribute names than this are a reason to copy in any case.
+const ATTRIBUTES_BYTES_MAX: usize = 4096;
+
+/// One directory to capture.
+#[derive(Clone, Copy, Debug)]
+pub struct CaptureRoot<'a> {
+    /// Its name at the top of the snapshot; one path component.
+    pub name: &'a [u8],
+    /// Where it is.
+    pub path: &'a Path,
+    /// What it is.
+    pub kind: CaptureKind,
+}
+
+/// What a captured directory is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CaptureKind {
+    /// An ordinary directory.
+    Plain,
+    /// The upper directory of an overlay mount with `userxattr`: a character device 0:0 stands for a
+    /// deletion, an opaque directory for a deletion and a new directory.
+    OverlayUpper,
+}
+
+/// Bounds of a capture.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CaptureOptions {
+    /// Files that would take the sum of sizes over this many bytes are skipped. Sizes are apparent, so
+    /// a sparse file of a terabyte counts as one.
+    pub max_bytes: Option<u64>,
+}
+
+/// What a capture found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Captured {
+    /// The snapshot: one directory per root. Complete and on disk.
+    pub snapshot: Snapshot,
+    /// Its files, sorted by path.
+    pub outputs: Vec<Output>,
+    /// Its links, sorted by path.
+    pub links: Vec<Link>,
+    /// What the job deleted from below an overlay, sorted by path.
+    pub deleted: Vec<FilePath>,
+    /// What is not in the snapshot, sorted by path; the first [`Captured::SKIPPED_MAX`] found.
+    pub skipped: Vec<Skipped>,
+    /// How many entries are not in the snapshot. Content of a skipped directory is not counted.
+    pub skipped_count: u64,
+}
+
+impl Captured {
+    /// Longest list of skipped entries; the count is always complete.
+    pub const SKIPPED_MAX: usize = 1000;
+}
+
+/// One captured file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Output {
+    /// Path in the snapshot, starting with the name of the root.
+    pub path: FilePath,
+    /// Size in bytes.
+    pub size: u64,
+    /// Digest in the store.
+    pub blake3: Digest,
+    /// SHA-256 of the same bytes, for what leaves the system.
+    pub sha256: [u8; 32],
+    /// Whether its owner may execute it.
+    pub executable: bool,
+}
+
+/// One captured link, as it was; never followed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Link {
+    /// Path in the snapshot.
+    pub path: FilePath,
+    /// Where it points.
+    pub target: Vec<u8>,
+}
+
+/// One entry that was not captured.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// Its path; for [`SkipReason::PathTooLong`] that of the directory that holds it.
+    pub path: FilePath,
+    /// Why.
+    pub reason: SkipReason,
+}
+
+/// Why an entry was not captured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SkipReason {
+    /// A FIFO, socket or device.
+    Special,
+    /// Its path is longer than [`FilePath::BYTES_MAX`].
+    PathTooLong,
+    /// It would exceed [`CaptureOptions::max_bytes`].
+    OverLimit,
+}
+
+impl Store {
+    /// Captures what a dead job left in `roots` as one snapshot.
+    ///
+    /// The job is expected to be hostile and must be gone. Links are never followed, whatever the modes
+    /// are. A file that is alone (one name, this user's, not executable, no extended attributes) and on the
+    /// file system of the store is not copied: it gets a second name there, and becomes read-only.
+    ///
+    /// Nothing is removed, so a capture that failed or was killed can be done again, and so can one whose
+    /// result was lost: it gives the same snapshot and copies nothing twice. Once the result is recorded,
+    /// remove the roots with [`crate::remove_tree`]; until then nobody may write to them.
+    ///
+    /// # Errors
+    /// - [`CaptureError::Changed`]: something still writes there; the job is not gone.
+    /// - [`CaptureError::Unreadable`]: the medium failed, or the files belong to someone else.
+    /// - [`CaptureError::Shape`]: a root's name is no path component or comes twice, or a directory has
+    ///   too many entries.
+    /// - [`CaptureError::Store`]: the store failed; see [`StoreError`].
+    pub fn capture(
+        &self,
+        roots: &[CaptureRoot<'_>],
+        options: &CaptureOptions,
+    ) -> Result<Captured, CaptureError> {
+        let mut left = Left::new(options.max_bytes);
+        for root in roots {
+            left.list(root)?;
+        }
+        let Left { mut forest, files, links, deleted, skipped, skipped_count, .. } = left;
+        let mut captured = Captured {
+            snapshot: Snapshot { digest: Digest::from_bytes([0; Digest::BYTES]), files: 0, bytes: 0 },
+            outputs: Vec::with_capacity(files.len()),
+            links,
+            deleted,
+            skipped,
+            skipped_count,
+        };
+        let writer = Writer::new(self);
+        // First removes what a killed capture staged: its files have one name again and need no copy.
+        writer.staging()?;
+        parallel::run(
+            files.into_iter(),
+            |buffer, file: LeftFile| Ok((file.place, self.capture_file(&writer, buffer, &file)?)),
+            |done| {
+                if let Some((place, output)) = done {
+                    let Output { size, blake3: digest, executable, .. } = output;
+                    forest.set(place, EntryKind::File { size, digest, executable });
+                    captured.outputs.push(output);
+                }
+                Ok::<_, CaptureError>(())
+            },
+        )?;
+        captured.snapshot = forest.store(&writer).map_err(|error| match error {
+            ForestError::Shape(path, source) => CaptureError::Shape { path: text_below(&path), source },
+            ForestError::Store(error) => error.into(),
+        })?;
+        writer.publish()?;
+        captured.outputs.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        captured.links.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        captured.deleted.sort_unstable();
+        captured.skipped.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        Ok(captured)
+    }
+
+    /// Hashes one file and stages it, as it is if possible.
+    fn capture_file(
+        &self,
+        writer: &Writer<'_>,
+        buffer: &mut [u8],
+        file: &LeftFile,
+    ) -> Result<Output, CaptureError> {
+        let path = &file.path;
+        let changed = || CaptureError::Changed { path: path.to_string() };
+        let unreadable = |source| CaptureError::Unreadable { path: path.to_string(), source };
+        let opened = open_file_below(&*file.root, &path.as_bytes()[file.prefix..]).map_err(unreadable)?;
+        let stat = rustix::fs::fstat(&opened).map_err(|error| unreadable(error.into()))?;
+        if !file_type(&stat).is_file() {
+            return Err(changed());
+        }
+        let alone = !file.executable
+            && stat.st_nlink == 1
+            && stat.st_uid == geteuid().as_raw()
+            && !has_attributes(&opened).map_err(unreadable)?;
+        if alone {
+            let closed = fchmod(&opened, READ_ONLY).and_then(|()| futimens(&opened, &FIXED_TIMES));
+            closed.map_err(|error| unreadable(error.into()))?;
+        }
+        let before = Stamp::of_open(opened.as_fd()).map_err(unreadable)?;
+        let mut opened = File::from(opened);
+        let (digest, sha256) = hash_twice(&mut opened, before.size, buffer).map_err(unreadable)?;
+        if Stamp::of_open(opened.as_fd()).map_err(unreadable)? != before {
+            return Err(changed());
+        }
+        let kept = self.has(&digest) || (alone && writer.add_link(opened.as_fd(), digest)?);
+        if !kept {
+            opened.rewind().map_err(unreadable)?;
+            let copied = writer.add_file(&mut opened, before.size, buffer, |_| ());
+            let copied = copied.map_err(|error| match error {
+                CopyError::Read(error) => unreadable(error),
+                CopyError::Write(error) => error.into(),
+            })?;
+            if copied != (digest, before.size) {
+                return Err(changed());
+            }
+        }
+        let executable = file.executable;
+        Ok(Output { path: path.clone(), size: before.size, blake3: digest, sha256, executable })
+    }
+}
+
+/// What a job left, before any of it is read.
+struct Left {
+    forest: Forest,
+    files: Vec<LeftFile>,
+    links: Vec<Link>,
+    deleted: Vec<FilePath>,
+    skipped: Vec<Skipped>,
+    skipped_count: u64,
+    /// How many bytes may still be captured.
+    bytes_left: u64,
+}
+
+struct LeftFile {
+    place: Place,
+    /// Path in the snapshot.
+    path: FilePath,
+    /// Descriptor of the root that holds it, and how much of `path` names that root.
+    root: Arc<OwnedFd>,
+    prefix: usize,
+    executable: bool,
+}
+
+/// A root that is being listed.
+struct Root {
+    descriptor: Arc<OwnedFd>,
+    prefix: usize,
+    kind: CaptureKind,
+}
+
+impl Left {
+    fn new(max_bytes: Option<u64>) -> Self {
+        Self {
+            forest: Forest::new(),
+            files: Vec::new(),
+            links: Vec::new(),
+            deleted: Vec::new(),
+            skipped: Vec::new(),
+            skipped_count: 0,
+            bytes_left: max_bytes.unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Lists one root, without recursion: the depth is up to the job.
+    fn list(&mut self, root: &CaptureRoot<'_>) -> Result<(), CaptureError> {
+        if root.name.contains(&b'/') || FilePath::from_bytes(root.name).is_err() {
+            return Err(CaptureError::Shape { path: text_below(root.name), source: TreeError::Name });
+        }
+        let descriptor = open_parent(root.path)
+            .and_then(|(parent, name)| open_granted(parent, name))
+            .map_err(|source| CaptureError::Unreadable { path: text(root.path), source })?;
+        let prefix = root.name.len() + 1;
+        let root_at = Root { descriptor: Arc::new(descriptor), prefix, kind: root.kind };
+        let mut directories = vec![self.forest.push_directory(0, root.name)];
+        while let Some(directory) = directories.pop() {
+            let path = self.forest.path(directory).to_vec();
+            let failed = |source| CaptureError::Unreadable { path: text_below(&path), source };
+            let below = path.get(prefix..).unwrap_or_default();
+            let descriptor = open_directory_below(&*root_at.descriptor, below).map_err(failed)?;
+            if root.kind == CaptureKind::OverlayUpper && is_opaque(&descriptor).map_err(failed)? {
+                self.deleted.extend(FilePath::from_bytes(path.as_slice()));
+            }
+            // Sorted, so that it does not depend on the disk which files are over the limit.
+            let mut names = names(&descriptor).map_err(failed)?;
+            names.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+            for (name, _) in names {
+                let added = self.add(&root_at, directory, &descriptor, &name).map_err(|source| {
+                    CaptureError::Unreadable { path: text_below(&join(&path, &name)), source }
+                })?;
+                directories.extend(added);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds one entry. Returns the number of a directory that is to be listed.
+    fn add(
+        &mut self,
+        root: &Root,
+        directory: usize,
+        descriptor: &OwnedFd,
+        name: &[u8],
+    ) -> io::Result<Option<usize>> {
+        let path = join(self.forest.path(directory), name);
+        let Ok(path) = FilePath::from_bytes(path) else {
+            self.skip(FilePath::from_bytes(self.forest.path(directory)).ok(), SkipReason::PathTooLong);
+            return Ok(None);
+        };
+        let stat = state(descriptor, name)?;
+        let upper = root.kind == CaptureKind::OverlayUpper;
+        match file_type(&stat) {
+            FileType::Directory => {
+                if stat.st_mode & 0o700 != 0o700 {
+                    set_mode(descriptor, name, OWNER_ALL)?;
+                }
+                return Ok(Some(self.forest.push_directory(directory, name)));
+            }
+            FileType::RegularFile => {
+                let size = Stamp::of(&stat).size;
+                if size > self.bytes_left {
+                    self.skip(Some(path), SkipReason::OverLimit);
+                    return Ok(None);
+                }
+                self.bytes_left -= size;
+                let mode = Mode::from_raw_mode(stat.st_mode);
+                if !mode.contains(Mode::RUSR) {
+                    set_mode(descriptor, name, mode | Mode::RUSR)?;
+                }
+                self.files.push(LeftFile {
+                    place: self.forest.push_file(directory, name),
+                    path,
+                    root: Arc::clone(&root.descriptor),
+                    prefix: root.prefix,
+                    executable: is_executable(&stat),
+                });
+            }
+            FileType::Symlink => {
+                let target = link_target(descriptor, name)?;
+                let kind = EntryKind::Symlink { target: target.clone() };
+                self.forest.push(directory, TreeEntry { name: name.to_vec(), kind });
+                self.links.push(Link { path, target });
+            }
+            FileType::CharacterDevice if upper && stat.st_rdev == 0 => self.deleted.push(path),
+            _ => self.skip(Some(path), SkipReason::Special),
+        }
+        Ok(None)
+    }
+
+    fn skip(&mut self, path: Option<FilePath>, reason: SkipReason) {
+        self.skipped_count += 1;
+        if self.skipped.len() < Captured::SKIPPED_MAX {
+            self.skipped.extend(path.map(|path| Skipped { path, reason }));
+        }
+    }
+}
+
+/// Whether overlayfs hides what is below this directory of an upper layer.
+fn is_opaque(directory: &OwnedFd) -> io::Result<bool> {
+    let mut value = [0; 2];
+    match fgetxattr(directory, "user.overlay.opaque", value.as_mut_slice()) {
+        Ok(length) => Ok(value[..length] == *b"y"),
+        Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::RANGE) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Whether a file carries attributes that would stay with it: hidden content, or rights of other users.
+/// Those of the host's security module do no harm.
+fn has_attributes(file: &OwnedFd) -> io::Result<bool> {
+    let mut list = vec![0; ATTRIBUTES_BYTES_MAX];
+    match flistxattr(file, list.as_mut_slice()) {
+        Ok(length) => {
+            let mut names = list[..length].split(|byte| *byte == 0).filter(|name| !name.is_empty());
+            Ok(names.any(|name| !name.starts_with(b"security.")))
+        }
+        Err(Errno::OPNOTSUPP) => Ok(false),
+        Err(Errno::RANGE) => Ok(true),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// BLAKE3 and SHA-256 of a file of `size` bytes, in one pass. One that has grown is read one byte too far.
+fn hash_twice(file: &mut File, size: u64, buffer: &mut [u8]) -> io::Result<(Digest, [u8; 32])> {
+    let mut file = file.take(size.saturating_add(1));
+    let (mut blake3, mut sha256) = (blake3::Hasher::new(), sha2::Sha256::new());
+    loop {
+        let count = file.read(buffer)?;
+        if count == 0 {
+            return Ok((Digest::from_bytes(*blake3.finalize().as_bytes()), sha256.finalize().into()));
+        }
+        blake3.update(&buffer[..count]);
+        sha256.update(&buffer[..count]);
+    }
+}
+
+/// Why a capture failed. Nothing was lost: see [`Store::capture`].
+#[derive(Debug, thiserror::Error)]
+pub enum CaptureError {
+    /// A file was written while it was captured.
+    #[error("`{path}` changed while it was captured")]
+    Changed {
+        /// The file, in its text form.
+        path: String,
+    },
+    /// A file or directory could not be read.
+    #[error("could not capture `{path}`")]
+    Unreadable {
+        /// The entry, in its text form.
+        path: String,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A snapshot cannot hold this entry.
+    #[error("`{path}` does not fit in a snapshot")]
+    Shape {
+        /// The entry, in its text form.
+        path: String,
+        /// Which rule of the format it breaks.
+        #[source]
+        source: TreeError,
+    },
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Diagnose for CaptureError {
+    fn diagnosis(&self) -> Diagnosis {
+        match self {
+            Self::Changed { .. } => Diagnosis::new(
+                Class::Internal,
+                "store/capture-changed",
+                "a process of the job outlived it: find and stop it, then capture again",
+            ),
+            Self::Unreadable { .. } => Diagnosis::new(
+                Class::Host,
+                "store/capture-unreadable",
+                "check the disk and who owns the files, then capture again",
+            ),
+            Self::Shape { .. } => Diagnosis::new(
+                Class::User,
+                "store/shape",
+                "let the job spread its files over more directories",
+            ),
+            Self::Store(error) => error.diagnosis(),
+        }
+    }
+}

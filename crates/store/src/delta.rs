@@ -1,0 +1,135 @@
+//! Delta views: a view of a snapshot as a few changes over the view of a similar one.
+//!
+//! **Invariant:** no opaque directory is ever needed. A directory that is in both snapshots is merged, with
+//! a whiteout for each name that is gone; a directory over a file, and a file over a directory, hide what
+//! is below them by the rules of overlayfs.
+
+use std::fs;
+use std::io::Write;
+use std::path::PathBuf;
+
+use aseptic_model::{Digest, FilePath};
+use rustix::fs::{CWD, Mode, renameat};
+
+use crate::error::StoreError;
+use crate::object::Store;
+use crate::stage::Staging;
+use crate::tree::{EntryKind, Tree, TreeEntry};
+use crate::view::{Shown, ViewError, What, shown};
+
+/// A delta of more entries than this costs as much as a full view.
+const ENTRIES_MAX: usize = 1000;
+/// A delta of more than one in this many files is not worth a second layer.
+const FILES_SHARE: u64 = 4;
+
+impl Store {
+    /// Overlay lower directories that together show the snapshot `digest`, topmost first.
+    ///
+    /// Either its view alone, or a small directory of changes over the view of the snapshot that was
+    /// last built in full for the same `key` (any text, such as `code`): after an edit of a few files
+    /// this costs time in proportion to the edit. Mount them read-only, with `userxattr`.
+    ///
+    /// # Errors
+    /// As [`Store::view`].
+    pub fn view_layers(&self, digest: &Digest, key: &str) -> Result<Vec<PathBuf>, ViewError> {
+        let base = self.base(key);
+        if self.find_view(&digest.to_string()).is_none()
+            && let Some(base) = base
+            && let Some(lower) = self.find_view(&base.to_string())
+        {
+            let name = format!("{digest}-{base}");
+            if let Some(upper) = self.find_view(&name) {
+                return Ok(vec![upper, lower]);
+            }
+            if let Some(changes) = self.changes(&base, digest)? {
+                match self.build_view(*digest, &name, changes.into_iter().map(Ok)) {
+                    Ok(upper) => return Ok(vec![upper, lower]),
+                    // Most likely no whiteout is possible here; a full view needs none.
+                    Err(ViewError::Store(StoreError::Io { .. })) => {}
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        let view = self.view(digest)?;
+        if base != Some(*digest) {
+            // Only a hint: without it the next view is built in full.
+            let _ = self.set_base(key, digest);
+        }
+        Ok(vec![view])
+    }
+
+    fn base_path(&self, key: &str) -> PathBuf {
+        self.dir.join("index").join(format!("base-{}", Digest::of(key.as_bytes())))
+    }
+
+    fn base(&self, key: &str) -> Option<Digest> {
+        fs::read_to_string(self.base_path(key)).ok()?.parse().ok()
+    }
+
+    fn set_base(&self, key: &str, digest: &Digest) -> Option<()> {
+        let staging = Staging::new(self).ok()?;
+        let name = staging.part();
+        let mut file = staging.create(&name, Mode::from_raw_mode(0o644)).ok()?;
+        file.write_all(digest.to_string().as_bytes()).ok()?;
+        renameat(&staging.dir, name, CWD, self.base_path(key)).ok()
+    }
+
+    /// What a layer over `base` must show so that both show `target`, directories before their content.
+    /// `None` when that is too much. Takes time in proportion to the difference.
+    fn changes(&self, base: &Digest, target: &Digest) -> Result<Option<Vec<Shown>>, StoreError> {
+        let (old, new) = (self.read_tree(base)?, self.read_tree(target)?);
+        let files_max = new.files() / FILES_SHARE;
+        let mut changes = Vec::new();
+        let mut files = 0;
+        let mut pairs = vec![(None, old, new)];
+        while let Some((path, old, new)) = pairs.pop() {
+            for (entry, before) in join(old, new) {
+                let path = match &path {
+                    None => FilePath::from_bytes(entry.name),
+                    Some(directory) => FilePath::join(directory, &entry.name),
+                };
+                let Ok(path) = path else { return Ok(None) };
+                files += u64::from(!matches!(entry.kind, Some(EntryKind::Directory { .. })));
+                if changes.len() == ENTRIES_MAX || files > files_max {
+                    return Ok(None);
+                }
+                let Some(kind) = entry.kind else {
+                    changes.push(Shown { path, what: What::Whiteout });
+                    continue;
+                };
+                if let EntryKind::Directory { digest, .. } = &kind {
+                    let below = match before {
+                        Some(EntryKind::Directory { digest, .. }) => self.read_tree(&digest)?,
+                        _ => Tree::default(),
+                    };
+                    pairs.push((Some(path.clone()), below, self.read_tree(digest)?));
+                }
+                changes.push(shown((path, kind)));
+            }
+        }
+        Ok(Some(changes))
+    }
+}
+
+/// A name whose meaning changed; without a kind it is gone.
+struct Change {
+    name: Vec<u8>,
+    kind: Option<EntryKind>,
+}
+
+/// The names that differ between two directories, each with what it was before.
+fn join(old: Tree, new: Tree) -> Vec<(Change, Option<EntryKind>)> {
+    let mut changes = Vec::new();
+    let mut old = old.into_entries().into_iter().peekable();
+    for TreeEntry { name, kind } in new.into_entries() {
+        while let Some(gone) = old.next_if(|entry| entry.name < name) {
+            changes.push((Change { name: gone.name, kind: None }, Some(gone.kind)));
+        }
+        let before = old.next_if(|entry| entry.name == name).map(|entry| entry.kind);
+        if before.as_ref() != Some(&kind) {
+            changes.push((Change { name, kind: Some(kind) }, before));
+        }
+    }
+    changes.extend(old.map(|gone| (Change { name: gone.name, kind: None }, Some(gone.kind))));
+    changes
+}

@@ -1,0 +1,53 @@
+//! Work on many items by a few threads, in bounded memory.
+
+use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+/// Size of the buffer that each thread reuses. Files up to this size are read in one piece.
+pub(crate) const BUFFER_BYTES: usize = 1 << 20;
+/// More threads than this gain nothing: the file system is the limit, not the hash.
+const THREADS_MAX: usize = 16;
+/// Results that wait for the caller; bounds memory when the caller is slow.
+const BACKLOG: usize = 1024;
+const TICK: Duration = Duration::from_millis(100);
+
+/// Runs `work` on every item and hands each result to `each` on the calling thread, in any order.
+///
+/// `each` gets `None` every now and then when nothing is done, so that progress can move during one large
+/// file. `items` is advanced by one thread at a time. The first error stops everything and is returned.
+pub(crate) fn run<T, R: Send, E: Send>(
+    items: impl Iterator<Item = T> + Send,
+    work: impl Fn(&mut [u8], T) -> Result<R, E> + Sync,
+    mut each: impl FnMut(Option<R>) -> Result<(), E>,
+) -> Result<(), E> {
+    let threads = thread::available_parallelism().map_or(2, |count| count.get().clamp(2, THREADS_MAX));
+    let items = Mutex::new(items.fuse());
+    thread::scope(|scope| {
+        let (sender, receiver) = sync_channel(BACKLOG);
+        for _ in 0..threads {
+            let sender = sender.clone();
+            let (items, work) = (&items, &work);
+            scope.spawn(move || {
+                let mut buffer = vec![0; BUFFER_BYTES];
+                loop {
+                    let item = items.lock().unwrap_or_else(PoisonError::into_inner).next();
+                    let Some(item) = item else { break };
+                    // The receiver is gone after an error: then there is nothing left to do.
+                    if sender.send(work(&mut buffer, item)).is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        drop(sender);
+        loop {
+            match receiver.recv_timeout(TICK) {
+                Ok(result) => each(Some(result?))?,
+                Err(RecvTimeoutError::Timeout) => each(None)?,
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+        }
+    })
+}
