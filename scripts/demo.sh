@@ -125,8 +125,8 @@ accuracy_of "$(find results/penguins -name metrics.json)" 0.95
 
 heading "A leaky program, outside first"
 say "leak.py tries to get at credentials, other runs, other processes and the network. Without a jail every" \
-  "attempt works: so none of them can fail later because it was made badly. (Those to the internet" \
-  "depend on the network of this machine.)"
+  "attempt works: so none of them can fail later because it was made badly. (Those that would leave this" \
+  "machine are made in the jail only.)"
 coproc BYSTANDER { exec "$python" bystander.py "$marker"; }
 # shellcheck disable=SC2153 # coproc sets BYSTANDER_PID.
 bystander=$BYSTANDER_PID

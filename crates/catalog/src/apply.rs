@@ -14,7 +14,7 @@ use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 use serde::Serialize;
 
 use crate::column::int;
-use crate::{Catalog, CatalogError};
+use crate::{Catalog, CatalogError, schema};
 
 /// A place between two entries of the ledger.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +84,8 @@ impl Catalog {
                 .execute("UPDATE applied SET entries = ?1, offset = ?2", [int(now.index), int(now.offset)])?;
         }
         transaction.commit()?;
+        // The entries are in the log already; if it cannot be moved now, a later apply moves it.
+        let _ = schema::settle(&self.connection);
         Ok(now.index - before.index)
     }
 }

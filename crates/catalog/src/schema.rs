@@ -18,9 +18,9 @@ const VERSION: i64 = 1;
 /// most rebuilds.
 const BUSY: Duration = Duration::from_secs(30);
 
-/// Pages in the write-ahead log before it is moved into the file. The next process to open the catalog
-/// reads the log once, so it is kept short; moving is what costs a wait for the disk.
-const CHECKPOINT_PAGES: i64 = 256;
+/// Pages in the write-ahead log before it is moved into the file. Every process that opens the catalog
+/// reads the log (a millisecond for each MiB), moving it waits for the disk: this is a balance.
+const LOG_PAGES: i64 = 256;
 
 /// Digests are raw bytes, paths are raw bytes, instants are milliseconds since 1970, sets and maps are
 /// JSON. The first columns are the key.
@@ -114,12 +114,24 @@ fn connect(path: &Path) -> Result<Connection, CatalogError> {
 }
 
 /// A write-ahead log with `synchronous = NORMAL` waits for the disk only when the log is moved into the
-/// file, and then in an order that leaves either state after a crash of the machine. Closing does not move
-/// it: that wait would come with every command.
+/// file, and then in an order that leaves either state after a crash of the machine. SQLite moves it after
+/// every commit of a long log and at every close, and each command would wait for that; [`settle`] does not.
 fn configure(connection: &Connection) -> Result<(), CatalogError> {
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, true)?;
     connection.pragma_update(None, "synchronous", "NORMAL")?;
-    connection.pragma_update_and_check(None, "wal_autocheckpoint", CHECKPOINT_PAGES, |_| Ok(()))?;
+    connection.pragma_update_and_check(None, "wal_autocheckpoint", 0, |_| Ok(()))?;
+    Ok(())
+}
+
+/// Moves the write-ahead log into the file when it has become long, unless another process is using it.
+pub(crate) fn settle(connection: &Connection) -> Result<(), CatalogError> {
+    let pages: i64 = connection.query_row("PRAGMA wal_checkpoint(NOOP)", [], |row| row.get("log"))?;
+    if pages > LOG_PAGES {
+        connection.busy_timeout(Duration::ZERO)?;
+        let settled = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()));
+        connection.busy_timeout(BUSY)?;
+        settled?;
+    }
     Ok(())
 }
 

@@ -91,7 +91,8 @@ pub fn add(
     home.catch_up()?;
     let latest = home.catalog.dataset_version(project, name, None).map_err(HomeError::from)?;
     let version = latest.as_ref().map_or(1, |latest| latest.version + 1);
-    if let Some(latest) = latest.filter(|latest| latest.snapshot == snapshot.digest && latest.labels == *labels)
+    if let Some(latest) =
+        latest.filter(|latest| latest.snapshot == snapshot.digest && latest.labels == *labels)
     {
         return Ok(Added { version: latest, new: false });
     }

@@ -133,8 +133,8 @@ impl Supervisor {
         let opened = self.running.opened.descriptor();
         // A closed stream is always readable: ask for the end of the job in its place.
         let output = self.logs.each_ref().map(|log| if log.open { log.pipe.as_fd() } else { ended });
-        let mut polled =
-            [ended, signals, opened, output[0], output[1]].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        let mut polled = [ended, signals, opened, output[0], output[1]]
+            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
         match rustix::event::poll(&mut polled, Some(&timeout)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(io_error("wait for the job in", Path::new("/"), error.into())),
@@ -195,7 +195,6 @@ impl Tee {
         };
         let bytes = self.buffer.get(..length).unwrap_or(&[]);
         self.open = !bytes.is_empty();
-        observer.event(Event::Output(self.stream, bytes));
         let room = usize::try_from(LOG_BYTES_MAX - self.kept).unwrap_or(usize::MAX).min(length);
         let (keep, drop) = bytes.split_at(room);
         if self.dropped == 0 && self.file.write_all(keep).is_ok() {
@@ -204,6 +203,7 @@ impl Tee {
         } else {
             self.dropped += length as u64;
         }
+        observer.event(Event::Output(self.stream, bytes)); // Kept first: what was seen is in the log.
         Ok(())
     }
 }

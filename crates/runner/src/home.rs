@@ -13,8 +13,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use aseptic_catalog::{Catalog, CatalogError};
 use aseptic_ledger::{AppendError, Ledger, OpenError, Position, ReadError};
 use aseptic_model::{
-    CanonicalError, Class, Diagnose, Diagnosis, Digest, Entry, Event, ProjectName, RunId, Timestamp, from_canonical,
-    to_canonical,
+    CanonicalError, Class, Diagnose, Diagnosis, Digest, Entry, Event, ProjectName, RunId, Timestamp,
+    from_canonical, to_canonical,
 };
 use aseptic_store::{Store, StoreError};
 use serde::de::DeserializeOwned;
@@ -101,11 +101,9 @@ impl Diagnose for HomeError {
                 "home/format",
                 "use the version of aseptic that wrote it, or run `aseptic ledger verify`",
             ),
-            Self::Canonical(_) => Diagnosis::new(
-                Class::User,
-                "home/canonical",
-                "use finite numbers in the parameters",
-            ),
+            Self::Canonical(_) => {
+                Diagnosis::new(Class::User, "home/canonical", "use finite numbers in the parameters")
+            }
             Self::Catalog(error) => error.diagnosis(),
             Self::Store(error) => error.diagnosis(),
         }
@@ -193,8 +191,7 @@ impl Home {
                 let entry = entry?;
                 let parsed = from_canonical(&entry.bytes)
                     .map_err(|source| format_error(format!("entry {} of the ledger", entry.index), source))?;
-                let next =
-                    aseptic_catalog::Position { index: entry.next.index, offset: entry.next.offset };
+                let next = aseptic_catalog::Position { index: entry.next.index, offset: entry.next.offset };
                 batch.push((next, parsed));
             }
             if batch.is_empty() {

@@ -84,7 +84,9 @@ fn of_digest(home: &Home, project: &ProjectName, digest: &Digest) -> Result<Line
         if let Node::Artifact { run, .. } = object {
             let graph = produced(home, project, run, object)?;
             from.truncated |= graph.truncated;
-            from.edges.extend(graph.edges.into_iter().filter(|edge| !from.edges.contains(edge)).collect::<Vec<_>>());
+            from.edges.extend(
+                graph.edges.into_iter().filter(|edge| !from.edges.contains(edge)).collect::<Vec<_>>(),
+            );
         }
     }
     Ok(Lineage { objects, from, to: home.catalog.descendants(project, digest)? })
@@ -98,11 +100,8 @@ fn produced(
     artifact: &Node,
 ) -> Result<LineageGraph, ResultError> {
     let mut graph = home.catalog.ancestors(project, run)?;
-    let last = LineageEdge {
-        from: Node::Run { run: run.clone() },
-        to: artifact.clone(),
-        kind: EdgeKind::Produced,
-    };
+    let last =
+        LineageEdge { from: Node::Run { run: run.clone() }, to: artifact.clone(), kind: EdgeKind::Produced };
     graph.edges.insert(0, last);
     Ok(graph)
 }

@@ -94,11 +94,7 @@ impl From<StoreError> for PlanError {
 ///
 /// # Errors
 /// [`PlanError`].
-pub fn plan(
-    home: &mut Home,
-    request: &Request,
-    observer: &mut dyn Observer,
-) -> Result<Planned, PlanError> {
+pub fn plan(home: &mut Home, request: &Request, observer: &mut dyn Observer) -> Result<Planned, PlanError> {
     let Wanted { project, name, experiment, base } = request.wanted()?;
     let store = home.store(&project)?;
     let mut inputs = BTreeMap::new();
@@ -131,11 +127,7 @@ pub fn plan(
         command: experiment.command,
         params: experiment.params,
         code,
-        environment: Environment {
-            python,
-            variables: experiment.variables,
-            host: environment::host::host(),
-        },
+        environment: Environment { python, variables: experiment.variables, host: environment::host::host() },
         inputs,
         network: experiment.network,
         limits: experiment.limits,
@@ -222,10 +214,8 @@ fn take_code(
     let options = ImportOptions { ignore: Ignore::GitRules, special: Special::Skip, links: Links::Keep };
     let imported = store.import(&real, &options, &mut |progress| observer.event(Event::Import(progress)))?;
     if let Some(first) = imported.skipped.first() {
-        let note = format!(
-            "left {} special files out of the code, `{first}` among them",
-            imported.skipped_count
-        );
+        let note =
+            format!("left {} special files out of the code, `{first}` among them", imported.skipped_count);
         observer.event(Event::Note(&note));
     }
     Ok(Code {

@@ -3,14 +3,14 @@
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, PipeReader};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use aseptic_model::{Class, Diagnose, Diagnosis, FilePath, InputName, Plan, RunId, to_canonical};
 use aseptic_sandbox::{Access, Jail, Mount, PrepareError, Prepared, Streams, Upper, prepare, system_mounts};
 use aseptic_store::{Store, StoreError, ViewError};
-use rustix::fs::{FallocateFlags, FlockOperation};
+use rustix::fs::{AtFlags, CWD, FallocateFlags, FlockOperation, Mode, OFlags};
 
 use crate::home::{Home, HomeError, io_error, make_private};
 use crate::plan::Planned;
@@ -28,8 +28,8 @@ const WATCHES_MAX: usize = 4_096;
 /// Disk space set aside while the job runs, so that a job that fills the disk can still be sealed.
 const RESERVE_BYTES: u64 = 1 << 20;
 
-/// Ending of the name of a run directory that is being made.
-pub(crate) const UNNAMED: &str = "new";
+/// Ending of the name of a run directory that is being removed.
+pub(crate) const REMOVED: &str = "old";
 
 /// The directory of a run while it goes on.
 #[derive(Debug)]
@@ -90,19 +90,22 @@ impl From<StoreError> for ProvisionError {
 }
 
 impl RunDir {
-    /// Makes the directory of a new run. It gets its name when its lock is held, so nobody takes it for
-    /// an orphan.
+    /// Makes the directory of a new run. Its lock appears in it already held, so nobody takes it for an
+    /// orphan; until then it is empty, and whoever finds it so may remove it.
     pub(crate) fn create(path: PathBuf) -> Result<Self, HomeError> {
-        let unnamed = path.with_extension(UNNAMED);
-        make_private(&unnamed)?;
-        let lock_path = unnamed.join("lock");
-        let lock = File::create_new(&lock_path).map_err(|source| io_error("make", &lock_path, source))?;
-        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive)
-            .map_err(|source| io_error("lock", &lock_path, source.into()))?;
-        let this = Self { path: unnamed, lock };
-        this.fill()?;
-        fs::rename(&this.path, &path).map_err(|source| io_error("name", &path, source))?;
-        Ok(Self { path, lock: this.lock })
+        let failed = |source| io_error("make", &path, source);
+        loop {
+            make_private(&path)?;
+            match held_lock(&path) {
+                Ok(lock) => {
+                    let this = Self { path, lock };
+                    this.fill()?;
+                    return Ok(this);
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {} // It was removed: again.
+                Err(error) => return Err(failed(error)),
+            }
+        }
     }
 
     fn fill(&self) -> Result<(), HomeError> {
@@ -125,9 +128,12 @@ impl RunDir {
 
     /// Takes over the directory of a run whose supervisor is gone; nothing when it is not.
     pub(crate) fn adopt(path: PathBuf) -> Option<Self> {
-        let lock = File::open(path.join("lock")).ok()?;
+        let Ok(lock) = File::open(path.join("lock")) else {
+            let _ = fs::remove_dir(&path); // Empty: its supervisor died before it had a lock.
+            return None;
+        };
         rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).ok()?;
-        // Whoever held it before may have removed the directory meanwhile.
+        // Whoever held it before may be done with the directory.
         path.join("lock").exists().then_some(Self { path, lock })
     }
 
@@ -152,11 +158,22 @@ impl RunDir {
         }
     }
 
-    /// Removes the directory; the run is over.
+    /// Removes the directory; the run is over. Killed halfway, it has a name that says so.
     pub(crate) fn remove(self) -> Result<(), HomeError> {
-        aseptic_store::remove_tree(&self.path)
-            .map_err(|error| io_error("remove", &self.path, io::Error::other(error)))
+        let failed = |error| io_error("remove", &self.path, error);
+        let removed = self.path.with_extension(REMOVED);
+        fs::rename(&self.path, &removed).map_err(failed)?;
+        aseptic_store::remove_tree(&removed).map_err(|error| failed(io::Error::other(error)))
     }
+}
+
+/// A lock file in `directory` that is held by the time it has its name.
+fn held_lock(directory: &Path) -> io::Result<File> {
+    let nameless = rustix::fs::open(directory, OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, Mode::RUSR)?;
+    rustix::fs::flock(&nameless, FlockOperation::NonBlockingLockExclusive)?;
+    let known_as = format!("/proc/self/fd/{}", nameless.as_raw_fd());
+    rustix::fs::linkat(CWD, known_as, CWD, directory.join("lock"), AtFlags::SYMLINK_FOLLOW)?;
+    Ok(nameless.into())
 }
 
 /// Builds the jail of `planned` up to the point where only the job is missing.
@@ -185,7 +202,8 @@ pub(crate) fn provision(
                 unwatched += 1;
                 continue;
             }
-            directories.push(path.as_ref().map_or_else(|| target.clone(), |path| target.join(path.as_path())));
+            directories
+                .push(path.as_ref().map_or_else(|| target.clone(), |path| target.join(path.as_path())));
             watched.push((name.clone(), path));
         }
     }
@@ -223,7 +241,7 @@ fn own_mounts(plan: &Plan, store: &Store, dir: &RunDir) -> Result<Vec<Mount>, Pr
     let work = match &plan.code {
         None => writable("changes", "/work"),
         Some(code) => Mount::Overlay {
-            lower: vec![store.view(&code.snapshot)?],
+            lower: store.view_layers(&code.snapshot, "code")?,
             upper: Some(Upper { changes: dir.join("changes"), work: dir.join("overlay") }),
             target: "/work".into(),
             access: Access::Write,

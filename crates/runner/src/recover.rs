@@ -1,14 +1,13 @@
 //! Recover: seal the runs whose supervisor died, so that nothing they left is lost.
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::path::PathBuf;
 
 use aseptic_model::{Decision, Outcome, Plan, ProjectName, RunId};
 
 use crate::home::{Home, HomeError};
 use crate::observer::{Event, Observer};
-use crate::provision::{RunDir, UNNAMED};
+use crate::provision::{RunDir, REMOVED};
 use crate::seal::{End, Facts, SealError, seal};
 
 /// Seals every orphaned run as aborted.
@@ -46,12 +45,6 @@ pub fn recover(home: &mut Home, observer: &mut dyn Observer) -> Result<(), SealE
     Ok(())
 }
 
-/// Whether nobody can still be making this directory: that takes milliseconds.
-fn is_stale(path: &Path) -> bool {
-    let changed = path.metadata().and_then(|metadata| metadata.modified());
-    changed.is_ok_and(|changed| changed.elapsed().is_ok_and(|age| age > Duration::from_secs(60)))
-}
-
 /// Directories of runs that go on or were left behind. What is not named as we name them is not ours.
 fn run_dirs(home: &Home) -> Vec<(ProjectName, RunId, PathBuf)> {
     let mut found = Vec::new();
@@ -64,7 +57,7 @@ fn run_dirs(home: &Home) -> Vec<(ProjectName, RunId, PathBuf)> {
         for (run, path) in named(dir) {
             if let Ok(run) = run.parse() {
                 found.push((project.clone(), run, path));
-            } else if path.extension().is_some_and(|extension| extension == UNNAMED) && is_stale(&path) {
+            } else if path.extension().is_some_and(|extension| extension == REMOVED) {
                 let _ = aseptic_store::remove_tree(&path); // Tried again by the next command.
             }
         }

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use aseptic_catalog::{CatalogError, ResolveError, RunFilter, RunSummary};
 use aseptic_model::{
-    Class, Diagnose, Diagnosis, Event as Entry, FilePath, InputRefError, Log, Plan, ProjectName, RunId, RunRecord, RunRef,
+    Class, Diagnose, Diagnosis, Event as Entry, FilePath, InputRefError, Log, Plan, ProjectName, RunId,
+    RunRecord, RunRef,
 };
 use aseptic_store::{Existing, ExportError, Exported, StoreError};
 
@@ -61,11 +62,9 @@ impl Diagnose for ResultError {
                 "result/not-sealed",
                 "`aseptic runs` shows the state of every run",
             ),
-            Self::NoOutput { .. } => Diagnosis::new(
-                Class::User,
-                "result/no-output",
-                "`aseptic show RUN` lists its outputs",
-            ),
+            Self::NoOutput { .. } => {
+                Diagnosis::new(Class::User, "result/no-output", "`aseptic show RUN` lists its outputs")
+            }
             Self::Object(_) => Diagnosis::new(
                 Class::User,
                 "result/object",
@@ -184,8 +183,7 @@ pub fn export(
         return Err(ResultError::NoOutput { run: summary.run, path });
     };
     let exported = store.export(&tree.digest, None, to, existing)?;
-    let entry =
-        Entry::RunExported { run: summary.run.clone(), snapshot: tree.digest, files: exported.files };
+    let entry = Entry::RunExported { run: summary.run.clone(), snapshot: tree.digest, files: exported.files };
     home.record(project, vec![entry])?;
     Ok((summary.run, exported))
 }

@@ -67,8 +67,7 @@ pub fn run(
     let store = home.store(project)?;
     store.put_bytes(&planned.bytes).map_err(HomeError::from)?;
     let decision = decide(home, &planned.plan)?;
-    let decided =
-        Entry::RunDecided { run: run.clone(), plan: planned.digest, decision: decision.clone() };
+    let decided = Entry::RunDecided { run: run.clone(), plan: planned.digest, decision: decision.clone() };
     home.record(project, vec![planned.entry(&run), decided])?;
     observer.event(Event::Decided(&decision));
     steps.end("decide");

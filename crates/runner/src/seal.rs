@@ -12,7 +12,9 @@ use aseptic_model::{
     RUN_SCHEMA, RunId, RunRecord, Skipped, Status, Timestamp, Wall, WallState, to_canonical,
 };
 use aseptic_sandbox::{Ended, walls};
-use aseptic_store::{CaptureError, CaptureKind, CaptureOptions, CaptureRoot, Captured, SkipReason, Store, StoreError};
+use aseptic_store::{
+    CaptureError, CaptureKind, CaptureOptions, CaptureRoot, Captured, SkipReason, Store, StoreError,
+};
 
 use crate::execute::{Cause, Executed};
 use crate::home::{Home, HomeError, now};
@@ -132,12 +134,7 @@ impl End {
 }
 
 /// Seals a run of which no process is left.
-pub(crate) fn seal(
-    home: &mut Home,
-    facts: Facts<'_>,
-    end: End,
-    dir: RunDir,
-) -> Result<RunRecord, SealError> {
+pub(crate) fn seal(home: &mut Home, facts: Facts<'_>, end: End, dir: RunDir) -> Result<RunRecord, SealError> {
     dir.release()?;
     let store = home.store(&facts.plan.project)?;
     let changes = match facts.plan.code {

@@ -3,79 +3,143 @@
 //! Compiling happens in the caller, where memory may be allocated and files looked at. The steps are
 //! carried out by the jail's first process, where neither may happen; see `setup.rs`.
 
-use std::collections::BTreeSet;
+use std::cell::Cell;
 use std::ffi::{CString, OsStr};
-use std::os::unix::ffi::{OsStrExt, OsStringExt};
-use std::path::{Component, Path};
+use std::os::fd::RawFd;
+use std::os::unix::ffi::OsStrExt;
 
+use crate::assembly::{assemble, host};
 use crate::error::PrepareError;
-use crate::jail::{Access, Jail, Mount};
-use crate::sys::StringArray;
+use crate::filter;
+use crate::jail::Jail;
+use crate::sys::{FilterProgram, Stack, StringArray};
+use crate::tasks::{self, TaskLimit};
 
-/// One step. Target paths are relative: the process stands in the new root.
+/// One step.
+///
+/// Paths named `source`, `lower` and `upper` are the host's and are opened before the jail's root is
+/// entered. All others are relative to that root; those of an `Attach` and after it are resolved when
+/// the host's files cannot be reached any more, so a symbolic link in an input leads nowhere.
 pub(crate) enum Step {
-    MakeDirectory { path: CString, mode: u32 },
-    MakeFile { path: CString, contents: Vec<u8> },
-    MakeLink { to: CString, path: CString },
-    Bind { source: CString, target: CString, attributes: u64 },
-    Overlay { lower: Vec<CString>, upper: Option<(CString, CString)>, target: CString, attributes: u64 },
-    Memory { size: CString, target: CString },
-    Terminals { target: CString },
-    Processes { target: CString },
-    WriteSetting { path: CString, value: Vec<u8> },
-    Watch { directory: CString },
+    MakeDirectory {
+        path: CString,
+    },
+    MakeFile {
+        path: CString,
+        contents: Vec<u8>,
+    },
+    MakeLink {
+        to: CString,
+        path: CString,
+    },
+    /// Copies a mount of the host into a slot.
+    Clone {
+        source: CString,
+        attributes: u64,
+        slot: usize,
+    },
+    /// Makes an overlay in a slot; `covered` is an empty directory of the new root.
+    Overlay {
+        lower: Vec<CString>,
+        upper: Option<(CString, CString)>,
+        covered: Option<CString>,
+        attributes: u64,
+        slot: usize,
+    },
+    /// Makes an empty file to mount on, if nothing is there.
+    Placeholder {
+        path: CString,
+    },
+    /// Puts what a slot holds where it belongs.
+    Attach {
+        slot: usize,
+        target: CString,
+    },
+    /// Sets attributes on one part of a mount by mounting it over itself.
+    Restrict {
+        path: CString,
+        attributes: u64,
+    },
+    Memory {
+        size: CString,
+        files: CString,
+        target: CString,
+    },
+    Terminals {
+        target: CString,
+    },
+    /// Makes a procfs in a slot, through which these settings are written at once.
+    Processes {
+        settings: Vec<(CString, Vec<u8>)>,
+        slot: usize,
+    },
+    /// The watch must get this number.
+    Watch {
+        directory: CString,
+        number: i32,
+    },
+}
+
+impl Step {
+    /// What it does, as a verb phrase.
+    pub(crate) fn describe(&self) -> String {
+        let shown = |path: &CString| path.to_string_lossy().into_owned();
+        match self {
+            Self::MakeDirectory { path } => format!("make the directory `/{}`", shown(path)),
+            Self::MakeFile { path, .. } | Self::MakeLink { path, .. } | Self::Placeholder { path } => {
+                format!("make `/{}`", shown(path))
+            }
+            Self::Clone { source, .. } => format!("open `{}` to mount it", shown(source)),
+            Self::Overlay { lower, upper, .. } => {
+                let changes = upper.as_ref().map(|(changes, _)| changes);
+                let layers: Vec<_> = changes.into_iter().chain(lower).map(shown).collect();
+                format!("make an overlay of `{}`", layers.join("` on `"))
+            }
+            Self::Attach { target, .. } | Self::Memory { target, .. } => {
+                format!("mount `/{}`", shown(target))
+            }
+            Self::Restrict { path, .. } => format!("make `/{}` read-only", shown(path)),
+            Self::Terminals { .. } => "make terminals of the jail's own".to_owned(),
+            Self::Processes { .. } => "forbid nested namespaces in a procfs of the jail's own".to_owned(),
+            Self::Watch { directory, .. } => format!("watch `/{}`", shown(directory)),
+        }
+    }
 }
 
 /// A jail ready to be carried out.
 pub(crate) struct Compiled {
-    pub(crate) steps: Vec<(Step, String)>,
+    pub(crate) steps: Vec<Step>,
+    /// How many of them come before the new root is entered.
+    pub(crate) outside: usize,
+    /// Descriptors of what was opened outside and is attached inside. Written by the jail's first
+    /// process, in its own copy of this memory.
+    pub(crate) slots: Vec<Cell<RawFd>>,
     pub(crate) staging: CString,
     pub(crate) hostname: Vec<u8>,
-    pub(crate) candidates: Vec<CString>,
-    pub(crate) arguments: StringArray,
-    pub(crate) environment: StringArray,
+    pub(crate) program: Program,
     pub(crate) working_directory: CString,
     pub(crate) user_map: Vec<u8>,
     pub(crate) group_map: Vec<u8>,
+    pub(crate) filter: FilterProgram,
+    /// The `RLIMIT_NPROC` of the job, where that is what limits its tasks.
+    pub(crate) tasks_resource: Option<u64>,
 }
 
-const RDONLY: u64 = libc::MOUNT_ATTR_RDONLY;
-const NOSUID: u64 = libc::MOUNT_ATTR_NOSUID;
-const NODEV: u64 = libc::MOUNT_ATTR_NODEV;
-const NOEXEC: u64 = libc::MOUNT_ATTR_NOEXEC;
-
-const DEVICES: [&str; 6] = ["null", "zero", "full", "random", "urandom", "tty"];
-
-/// Parts of procfs that are the host's: read-only, so that not even a job run by root changes them.
-const PROC_READ_ONLY: [&str; 9] =
-    ["sys", "sysrq-trigger", "irq", "bus", "fs", "acpi", "scsi", "mtrr", "driver"];
-
-/// Parts of procfs that tell about the host and that no library reads: covered by `/dev/null`.
-const PROC_COVERED: [&str; 9] = [
-    "cmdline",
-    "kcore",
-    "kallsyms",
-    "keys",
-    "key-users",
-    "kpagecount",
-    "timer_list",
-    "sched_debug",
-    "sys/kernel/random/boot_id",
-];
-
-/// Numbers that Linux keeps back when process ids wrap around (`RESERVED_PIDS`).
-const RESERVED_PIDS: u32 = 300;
+/// What the job executes.
+pub(crate) struct Program {
+    pub(crate) candidates: Vec<CString>,
+    pub(crate) arguments: StringArray,
+    pub(crate) environment: StringArray,
+    /// Where the job runs until it executes its program.
+    pub(crate) stack: Stack,
+}
 
 pub(crate) fn compile(jail: &Jail) -> Result<Compiled, PrepareError> {
-    let mut compiler = Compiler { steps: Vec::new(), directories: BTreeSet::new() };
-    for mount in &jail.mounts {
-        compiler.mount(mount)?;
-    }
-    compiler.settings(jail)?;
-    for directory in &jail.watched {
-        let path = compiler.target(directory)?;
-        compiler.push(Step::Watch { directory: path }, format!("watch `{}`", directory.display()));
-    }
+    let limit = match jail.tasks {
+        None => None,
+        Some(tasks) => Some((tasks::mechanism().ok_or_else(tasks::not_enforced)?, tasks)),
+    };
+    let assembly = assemble(jail, limit)?;
     let (user, group) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
     let mut arguments = vec![c_string(&jail.program)?];
     for argument in &jail.arguments {
@@ -87,15 +151,25 @@ pub(crate) fn compile(jail: &Jail) -> Result<Compiled, PrepareError> {
         environment.push(c_string(OsStr::from_bytes(&bytes))?);
     }
     Ok(Compiled {
-        steps: compiler.steps,
-        staging: c_string(jail.staging.as_os_str())?,
+        outside: assembly.outside.len(),
+        steps: assembly.outside.into_iter().chain(assembly.inside).collect(),
+        slots: vec![Cell::new(-1); assembly.slots],
+        staging: host(&jail.staging)?,
         hostname: jail.hostname.clone().into_bytes(),
-        candidates: candidates(jail)?,
-        arguments: StringArray::new(arguments),
-        environment: StringArray::new(environment),
+        program: Program {
+            candidates: candidates(jail)?,
+            arguments: StringArray::new(arguments),
+            environment: StringArray::new(environment),
+            stack: Stack::new(),
+        },
         working_directory: c_string(jail.working_directory.as_os_str())?,
         user_map: format!("{user} {user} 1\n").into_bytes(),
         group_map: format!("{group} {group} 1\n").into_bytes(),
+        filter: FilterProgram::new(filter::program()),
+        tasks_resource: match limit {
+            Some((TaskLimit::Resource, tasks)) => Some(u64::from(tasks) + 1), // The first process counts.
+            _ => None,
+        },
     })
 }
 
@@ -109,208 +183,7 @@ fn candidates(jail: &Jail) -> Result<Vec<CString>, PrepareError> {
     directories.iter().map(|directory| c_string(directory.join(&jail.program).as_os_str())).collect()
 }
 
-struct Compiler {
-    steps: Vec<(Step, String)>,
-    directories: BTreeSet<Vec<u8>>,
-}
-
-impl Compiler {
-    fn push(&mut self, step: Step, description: String) {
-        self.steps.push((step, description));
-    }
-
-    fn mount(&mut self, mount: &Mount) -> Result<(), PrepareError> {
-        let shown = mount.target().display().to_string();
-        match mount {
-            Mount::Directory { target } => self.directory(target)?,
-            Mount::Link { target, to } => {
-                let path = self.place(target)?;
-                self.push(Step::MakeLink { to: c_string(to.as_os_str())?, path }, format!("make `{shown}`"));
-            }
-            Mount::File { target, contents } => {
-                let path = self.place(target)?;
-                self.push(Step::MakeFile { path, contents: contents.clone() }, format!("make `{shown}`"));
-            }
-            Mount::Bind { source, target, access } => {
-                let attributes = attributes(*access) | NODEV;
-                self.bind(source, target, attributes, format!("mount `{shown}`"))?;
-            }
-            Mount::Overlay { lower, upper, target, access } => {
-                self.directory(target)?;
-                let mut layers = Vec::new();
-                for layer in lower {
-                    require_directory(layer)?;
-                    layers.push(c_string(layer.as_os_str())?);
-                }
-                let upper = match upper {
-                    None => None,
-                    Some(upper) => {
-                        Some((c_string(upper.changes.as_os_str())?, c_string(upper.work.as_os_str())?))
-                    }
-                };
-                let target = self.target(target)?;
-                let attributes = attributes(*access) | NODEV;
-                let description = format!("mount the overlay `{shown}`");
-                self.push(Step::Overlay { lower: layers, upper, target, attributes }, description);
-            }
-            Mount::Memory { target, bytes } => {
-                self.directory(target)?;
-                let target = self.target(target)?;
-                let size = c_string(OsStr::new(&bytes.to_string()))?;
-                self.push(Step::Memory { size, target }, format!("mount `{shown}`"));
-            }
-            Mount::Devices { target } => self.devices(target)?,
-            Mount::Processes { target } => self.processes(target)?,
-        }
-        Ok(())
-    }
-
-    fn bind(
-        &mut self,
-        source: &Path,
-        target: &Path,
-        attributes: u64,
-        description: String,
-    ) -> Result<(), PrepareError> {
-        let metadata = source.metadata().map_err(|error| missing(source, error))?;
-        if metadata.is_dir() {
-            self.directory(target)?;
-        } else {
-            let path = self.place(target)?;
-            self.push(Step::MakeFile { path, contents: Vec::new() }, description.clone());
-        }
-        let target = self.target(target)?;
-        self.push(Step::Bind { source: c_string(source.as_os_str())?, target, attributes }, description);
-        Ok(())
-    }
-
-    fn devices(&mut self, target: &Path) -> Result<(), PrepareError> {
-        for name in DEVICES {
-            let description = format!("mount the device `/dev/{name}`");
-            let attributes = NOSUID | NOEXEC;
-            self.bind(&Path::new("/dev").join(name), &target.join(name), attributes, description)?;
-        }
-        let terminals = target.join("pts");
-        self.directory(&terminals)?;
-        let terminals = self.target(&terminals)?;
-        self.push(Step::Terminals { target: terminals }, "make the jail's own terminals".to_owned());
-        for (name, to) in [
-            ("ptmx", "pts/ptmx"),
-            ("fd", "/proc/self/fd"),
-            ("stdin", "/proc/self/fd/0"),
-            ("stdout", "/proc/self/fd/1"),
-            ("stderr", "/proc/self/fd/2"),
-        ] {
-            self.mount(&Mount::Link { target: target.join(name), to: to.into() })?;
-        }
-        Ok(())
-    }
-
-    fn processes(&mut self, target: &Path) -> Result<(), PrepareError> {
-        self.directory(target)?;
-        let path = self.target(target)?;
-        self.push(Step::Processes { target: path }, "mount a procfs of the jail's own".to_owned());
-        Ok(())
-    }
-
-    /// Settings of the jail's namespaces, and then the lid on procfs so that nobody changes them back.
-    fn settings(&mut self, jail: &Jail) -> Result<(), PrepareError> {
-        let Some(target) = jail.mounts.iter().find_map(|mount| match mount {
-            Mount::Processes { target } => Some(target.clone()),
-            _ => None,
-        }) else {
-            return Ok(());
-        };
-        let path = self.target(&target.join("sys/user/max_user_namespaces"))?;
-        let value = b"0".to_vec();
-        self.push(Step::WriteSetting { path, value }, "forbid nested user namespaces".to_owned());
-        if let Some(tasks) = jail.tasks {
-            let path = self.target(&target.join("sys/kernel/pid_max"))?;
-            let value = tasks.saturating_add(RESERVED_PIDS + 1).to_string().into_bytes();
-            self.push(Step::WriteSetting { path, value }, "limit the number of processes".to_owned());
-        }
-        for part in PROC_READ_ONLY {
-            let shown = Path::new("/proc").join(part);
-            if shown.exists() {
-                let target = self.target(&target.join(part))?;
-                let attributes = RDONLY | NOSUID | NODEV | NOEXEC;
-                let step = Step::Bind { source: target.clone(), target, attributes };
-                self.push(step, format!("make `{}` read-only", shown.display()));
-            }
-        }
-        for part in PROC_COVERED {
-            let shown = Path::new("/proc").join(part);
-            if shown.exists() {
-                let target = self.target(&target.join(part))?;
-                let attributes = RDONLY | NOSUID | NOEXEC;
-                let step = Step::Bind { source: c"/dev/null".to_owned(), target, attributes };
-                self.push(step, format!("cover `{}`", shown.display()));
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes sure that the directory `target` and all above it are there.
-    fn directory(&mut self, target: &Path) -> Result<(), PrepareError> {
-        let path = relative(target)?;
-        let mut end = 0;
-        while end < path.len() {
-            end = path[end + 1..].iter().position(|byte| *byte == b'/').map_or(path.len(), |at| end + 1 + at);
-            let prefix = &path[..end];
-            if self.directories.insert(prefix.to_vec()) {
-                let path = c_string(OsStr::from_bytes(prefix))?;
-                let description = format!("make the directory `/{}`", path.to_string_lossy());
-                self.push(Step::MakeDirectory { path, mode: 0o755 }, description);
-            }
-        }
-        Ok(())
-    }
-
-    /// The relative path of `target`, with its parent in place.
-    fn place(&mut self, target: &Path) -> Result<CString, PrepareError> {
-        if let Some(parent) = target.parent() {
-            self.directory(parent)?;
-        }
-        self.target(target)
-    }
-
-    fn target(&self, target: &Path) -> Result<CString, PrepareError> {
-        c_string(OsStr::from_bytes(&relative(target)?))
-    }
-}
-
-fn attributes(access: Access) -> u64 {
-    match access {
-        Access::Read => NOSUID | RDONLY | NOEXEC,
-        Access::Execute => NOSUID | RDONLY,
-        Access::Write => NOSUID,
-    }
-}
-
-/// The bytes of an absolute target without its leading slash; refuses `..` and `.`.
-fn relative(target: &Path) -> Result<Vec<u8>, PrepareError> {
-    let mut components = target.components();
-    let plain = components.next() == Some(Component::RootDir)
-        && components.all(|component| matches!(component, Component::Normal(_)));
-    if !plain {
-        return Err(PrepareError::Description { what: format!("the path `{}`", target.display()) });
-    }
-    Ok(target.components().collect::<std::path::PathBuf>().into_os_string().into_vec()[1..].to_vec())
-}
-
-fn require_directory(path: &Path) -> Result<(), PrepareError> {
-    match path.metadata() {
-        Ok(metadata) if metadata.is_dir() => Ok(()),
-        Ok(_) => Err(missing(path, std::io::ErrorKind::NotADirectory.into())),
-        Err(error) => Err(missing(path, error)),
-    }
-}
-
-fn missing(path: &Path, source: std::io::Error) -> PrepareError {
-    PrepareError::Source { what: format!("`{}`", path.display()), source }
-}
-
-fn c_string(text: &OsStr) -> Result<CString, PrepareError> {
+pub(crate) fn c_string(text: &OsStr) -> Result<CString, PrepareError> {
     CString::new(text.as_bytes()).map_err(|_| PrepareError::Description {
         what: format!("a NUL byte in `{}`", text.to_string_lossy().escape_debug()),
     })

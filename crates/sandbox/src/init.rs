@@ -9,10 +9,10 @@ use rustix::io::Errno;
 use rustix::net::RecvFlags;
 use rustix::process::{Pid, Signal, WaitOptions};
 
-use crate::compile::Compiled;
+use crate::compile::{Compiled, Program};
 use crate::message::{Report, START, report};
 use crate::setup::{self, CONTROL, Given};
-use crate::sys::{self, Forked};
+use crate::sys;
 
 /// The whole life of the jail's first process. When it ends, the kernel ends every other process of
 /// the jail before anyone can see that it ended.
@@ -26,6 +26,7 @@ pub(crate) fn live(jail: &Compiled, given: &Given<'_>) -> ! {
     let control = sys::borrow(CONTROL);
     let Ok(children) = sys::signals_to_descriptor() else { sys::exit_now(1) };
     report(control, Report::Ready);
+    sys::default_signals(); // Some may be ignored here, and the job would inherit that.
     if next_order(control) != Some(START) {
         sys::exit_now(1); // The supervisor changed its mind, or is gone.
     }
@@ -66,27 +67,8 @@ fn next_order(control: rustix::fd::BorrowedFd<'_>) -> Option<u8> {
 }
 
 fn start(jail: &Compiled) -> i32 {
-    match sys::fork_into(0) {
-        Ok(Forked::Parent { pid, .. }) => pid,
-        Ok(Forked::Child) => {
-            let _ = rustix::process::setsid();
-            sys::reset_signals();
-            // As execvp(3): the first candidate that is there decides, "permission denied" weighs more
-            // than "no such file".
-            let mut verdict = Errno::NOENT;
-            for candidate in &jail.candidates {
-                match sys::execute(candidate, &jail.arguments, &jail.environment) {
-                    Errno::NOENT | Errno::NOTDIR => {}
-                    Errno::ACCESS => verdict = Errno::ACCESS,
-                    error => {
-                        verdict = error;
-                        break;
-                    }
-                }
-            }
-            report(sys::borrow(CONTROL), Report::NotExecuted { error: verdict.raw_os_error() });
-            sys::exit_now(127);
-        }
+    match sys::spawn(&jail.program.stack, run, &jail.program) {
+        Ok(pid) => pid,
         Err(error) => {
             report(sys::borrow(CONTROL), Report::NotExecuted { error: error.raw_os_error() });
             sys::exit_now(1);
@@ -94,13 +76,36 @@ fn start(jail: &Compiled) -> i32 {
     }
 }
 
+/// Becomes the program: in a session of its own, so that no terminal of the caller is its own.
+///
+/// Shares the memory of the first process, so it only calls the kernel.
+fn run(program: &Program) -> ! {
+    let _ = rustix::process::setsid();
+    sys::unblock_signals();
+    // As execvp(3): the first candidate that is there decides, "permission denied" weighs more than
+    // "no such file".
+    let mut verdict = Errno::NOENT;
+    for candidate in &program.candidates {
+        match sys::execute(candidate, &program.arguments, &program.environment) {
+            Errno::NOENT | Errno::NOTDIR => {}
+            Errno::ACCESS => verdict = Errno::ACCESS,
+            error => {
+                verdict = error;
+                break;
+            }
+        }
+    }
+    report(sys::borrow(CONTROL), Report::NotExecuted { error: verdict.raw_os_error() });
+    sys::exit_now(127);
+}
+
 /// Passes a signal to the program's process group, which is the program and whatever it started
 /// without a session of its own: what a terminal does.
 fn pass_on(signal: u8, job: i32) {
-    if let (Some(job), Some(signal)) = (Pid::from_raw(job), Signal::from_named_raw(i32::from(signal))) {
-        if rustix::process::kill_process_group(job, signal).is_err() {
-            let _ = rustix::process::kill_process(job, signal); // It has no group of its own yet.
-        }
+    if let (Some(job), Some(signal)) = (Pid::from_raw(job), Signal::from_named_raw(i32::from(signal)))
+        && rustix::process::kill_process_group(job, signal).is_err()
+    {
+        let _ = rustix::process::kill_process(job, signal); // It has no group of its own yet.
     }
 }
 

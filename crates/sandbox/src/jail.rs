@@ -1,16 +1,21 @@
 //! A jail as data: what one process will see, decided before anything is created.
 
 use std::ffi::OsString;
+use std::fs;
+use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Everything that [`crate::prepare`] needs to know. Paths named `target` are paths inside the jail.
 #[derive(Clone, Debug)]
 pub struct Jail {
-    /// An existing directory on which the new root is assembled; nothing is written into it.
+    /// An existing directory on which the new root is put together; nothing is written into it, and
+    /// what is in it can be mounted all the same.
     pub staging: PathBuf,
-    /// What stands where, in this order. Missing parents of a target are made.
+    /// What stands where, in this order. Missing parents of a target are made; below a mount that may be
+    /// written to, they are made in what is mounted there.
     pub mounts: Vec<Mount>,
-    /// Directories whose opened files [`crate::Prepared::opened`] reports, each below one of the mounts.
+    /// Directories whose opened files [`crate::Running::opened`] reports, each below one of the mounts.
     pub watched: Vec<PathBuf>,
     /// Host name in the jail.
     pub hostname: String,
@@ -22,14 +27,15 @@ pub struct Jail {
     pub environment: Vec<(OsString, OsString)>,
     /// Its working directory.
     pub working_directory: PathBuf,
-    /// Upper bound of processes and threads alive at once, exact to within 300.
+    /// Upper bound of processes and threads alive at once, exact to within 300. Refused where
+    /// [`crate::enforces_task_limit`] says so.
     pub tasks: Option<u32>,
 }
 
 /// One element of the jail's file system. `nosuid` everywhere; `nodev` on all but devices.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mount {
-    /// An empty directory that nobody can write to.
+    /// An empty directory that nobody can write to, unless it is below a mount that may be.
     Directory {
         /// Where.
         target: PathBuf,
@@ -41,7 +47,8 @@ pub enum Mount {
         /// What it points to, inside the jail.
         to: PathBuf,
     },
-    /// A file with these bytes that nobody can write to.
+    /// A file with these bytes that nobody can write to, unless it is below a mount that may be. It
+    /// replaces no other.
     File {
         /// Where.
         target: PathBuf,
@@ -95,7 +102,8 @@ pub enum Access {
     Read,
     /// Read and execute.
     Execute,
-    /// Read, execute and write.
+    /// Read, execute and write. What a job leaves there is as trustworthy as the job: links to anywhere,
+    /// programs marked set-user-id. Keep other users out of such a directory, and follow no link in it.
     Write,
 }
 
@@ -106,6 +114,23 @@ pub struct Upper {
     pub changes: PathBuf,
     /// For the kernel; empty.
     pub work: PathBuf,
+}
+
+impl Upper {
+    /// Removes `work` when no jail uses it any more. The kernel leaves directories in there that not even
+    /// their owner may read, so that nothing else removes them.
+    ///
+    /// # Errors
+    /// The host's; something of the directory may be left.
+    pub fn remove_work(&self) -> io::Result<()> {
+        for name in ["work", "work/incompat", "work/incompat/volatile"] {
+            match fs::set_permissions(self.work.join(name), fs::Permissions::from_mode(0o700)) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
+        }
+        fs::remove_dir_all(&self.work)
+    }
 }
 
 impl Mount {

@@ -43,8 +43,8 @@ pub fn system_mounts(home: &Path) -> Vec<Mount> {
             mounts.push(Mount::Bind { source: path.clone(), target: path, access: Access::Execute });
         }
     }
-    let shown = SETTINGS.iter().map(|name| Path::new("/etc").join(name));
-    for path in shown.chain(SYSTEM_FACTS.map(PathBuf::from)).filter(|path| path.exists()) {
+    mounts.extend(SETTINGS.iter().filter_map(|name| setting(&Path::new("/etc").join(name))));
+    for path in SYSTEM_FACTS.map(PathBuf::from).into_iter().filter(|path| path.exists()) {
         mounts.push(Mount::Bind { source: path.clone(), target: path, access: Access::Read });
     }
     mounts.extend(identity(home));
@@ -52,6 +52,21 @@ pub fn system_mounts(home: &Path) -> Vec<Mount> {
     mounts.push(Mount::Processes { target: "/proc".into() });
     mounts
 }
+
+/// A file is copied, which is cheaper than a mount and shares no lock with another jail; a large file
+/// or a directory is mounted.
+fn setting(path: &Path) -> Option<Mount> {
+    let (source, target) = (path.to_owned(), path.to_owned());
+    match fs::metadata(path).ok()? {
+        data if data.is_file() && data.len() <= COPIED_BYTES_MAX => {
+            Some(Mount::File { contents: fs::read(path).ok()?, target })
+        }
+        _ => Some(Mount::Bind { source, target, access: Access::Read }),
+    }
+}
+
+/// From here on a mount is cheaper.
+const COPIED_BYTES_MAX: u64 = 16 * 1024;
 
 fn identity(home: &Path) -> Vec<Mount> {
     let (user, group) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());

@@ -8,18 +8,55 @@
 //! **Invariant:** between `clone3` and `execve` only async-signal-safe code runs, so a caller may have
 //! threads.
 //! **Absent on purpose:** deciding, logging, threads, async, secrets. `unsafe` lives in one module.
+//!
+//! ```
+//! use std::io::Read;
+//!
+//! use aseptic_sandbox::{Ended, Jail, Streams, prepare, system_mounts};
+//!
+//! let (mut output, stdout) = std::io::pipe()?;
+//! let null = std::fs::File::open("/dev/null")?;
+//! let streams = Streams {
+//!     stdin: null.try_clone()?.into(),
+//!     stdout: stdout.try_clone()?.into(),
+//!     stderr: stdout.into(),
+//! };
+//! let jail = Jail {
+//!     staging: std::env::temp_dir(),
+//!     mounts: system_mounts("/".as_ref()),
+//!     watched: Vec::new(),
+//!     hostname: "aseptic".into(),
+//!     program: "uname".into(),
+//!     arguments: vec!["-n".into()],
+//!     environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
+//!     working_directory: "/".into(),
+//!     tasks: None,
+//! };
+//! let mut running = prepare(&jail, streams, &[])?.start();
+//! let mut printed = String::new();
+//! output.read_to_string(&mut printed)?;
+//! assert_eq!(running.wait(), Ended::Exited(0));
+//! assert_eq!(printed, "aseptic\n");
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+mod assembly;
+mod cause;
 mod compile;
 mod error;
+mod filter;
 mod init;
 mod jail;
 mod layout;
 mod message;
+mod mounts;
 mod opened;
 mod probe;
+mod procfs;
 mod run;
 mod setup;
 mod sys;
+mod tasks;
 mod walls;
 
 pub use error::PrepareError;
@@ -28,4 +65,5 @@ pub use layout::system_mounts;
 pub use opened::{Open, Opened};
 pub use probe::{Finding, probe};
 pub use run::{Ended, Prepared, Running, Streams, prepare};
+pub use tasks::enforces_task_limit;
 pub use walls::walls;

@@ -58,8 +58,9 @@ pub(crate) fn receive(control: BorrowedFd<'_>, waiting: RecvFlags) -> Result<Opt
     loop {
         match rustix::net::recv(control, &mut bytes, waiting) {
             Ok((length, _)) => return Ok(Report::from_bytes(&bytes[..length.min(REPORT_BYTES)])),
-            Err(Errno::INTR) => {}
-            Err(Errno::CONNRESET) => return Ok(None),
+            // A reset, said once, means that the jail ended before it had read every order. What it
+            // said itself comes after that.
+            Err(Errno::INTR | Errno::CONNRESET) => {}
             Err(error) => return Err(error),
         }
     }

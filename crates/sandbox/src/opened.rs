@@ -46,6 +46,9 @@ impl Opened {
     /// # Errors
     /// The kernel's, when the descriptor cannot be read: the list is not complete then.
     pub fn drain(&mut self, mut found: impl FnMut(Open<'_>)) -> Result<()> {
+        if self.directories == 0 {
+            return Ok(()); // The descriptor is not of inotify(7) then.
+        }
         let mut buffer = [MaybeUninit::uninit(); 64 * 1024];
         let mut reader = Reader::new(&self.descriptor, &mut buffer);
         loop {

@@ -1,2 +1,218 @@
-pub struct Finding;
-pub fn probe() {}
+//! What of a jail works on this host: every mechanism is tried, none is guessed.
+
+use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+
+use crate::cause::{self, Facts};
+use crate::error::PrepareError;
+use crate::jail::{Access, Jail, Mount, Upper};
+use crate::run::{NAMESPACES, Streams, prepare};
+use crate::sys::{self, Forked};
+use crate::tasks;
+
+/// One mechanism of the jail and what became of it on this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The mechanism, a short noun phrase.
+    pub mechanism: &'static str,
+    /// Whether it did what a jail needs.
+    pub works: bool,
+    /// What was seen, or what stands in the way.
+    pub detail: String,
+    /// What to do about it, where that is known.
+    pub fix: Option<String>,
+}
+
+/// Tries every mechanism of a jail on this host, in the order in which a jail needs them.
+///
+/// Blocks for some ten milliseconds. Makes a directory in `scratch`, which should be where runs keep
+/// their files, and removes it again. Starts no program.
+#[must_use]
+pub fn probe(scratch: &Path) -> Vec<Finding> {
+    let facts = Facts::gather(scratch);
+    let mut findings = vec![kernel(&facts)];
+    for (mechanism, namespaces) in [("user namespaces", libc::CLONE_NEWUSER), ("all namespaces", NAMESPACES)]
+    {
+        findings.push(match try_namespaces(namespaces) {
+            Ok(()) => works(mechanism, "made".to_owned()),
+            Err(error) => fails(mechanism, cause::of_namespaces(&error, &facts)),
+        });
+    }
+    let place = Place::make(scratch);
+    let data = place.as_ref().map_or_else(|_| PathBuf::from("/"), |place| place.0.join("data"));
+    for attempt in attempts(&data, place.as_ref().ok()) {
+        findings.push(match (&place, attempt.needs_place) {
+            (Err(error), true) => fails(
+                attempt.mechanism,
+                (
+                    format!("not tried: could not make a directory in `{}` ({error})", scratch.display()),
+                    Some("choose a directory that you may write to".to_owned()),
+                ),
+            ),
+            _ => attempt.carry_out(&facts),
+        });
+    }
+    findings.push(process_limit());
+    findings
+}
+
+struct Attempt {
+    mechanism: &'static str,
+    mounts: Vec<Mount>,
+    watched: Vec<PathBuf>,
+    needs_place: bool,
+    seen: &'static str,
+}
+
+impl Attempt {
+    fn carry_out(self, facts: &Facts) -> Finding {
+        let jail = Jail {
+            staging: std::env::temp_dir(),
+            mounts: self.mounts,
+            watched: self.watched,
+            hostname: "aseptic".to_owned(),
+            program: "/".into(),
+            arguments: Vec::new(),
+            environment: Vec::new(),
+            working_directory: "/".into(),
+            tasks: None,
+        };
+        match null_streams().map(|streams| prepare(&jail, streams, &[])) {
+            Ok(Ok(prepared)) => {
+                drop(prepared);
+                works(self.mechanism, self.seen.to_owned())
+            }
+            Ok(Err(error)) => fails(self.mechanism, cause::of_step(&error, facts)),
+            Err(error) => {
+                let error = PrepareError::Source { what: "`/dev/null`".to_owned(), source: error };
+                fails(self.mechanism, cause::of_step(&error, facts))
+            }
+        }
+    }
+}
+
+fn attempts(data: &Path, place: Option<&Place>) -> Vec<Attempt> {
+    let target = PathBuf::from("/data");
+    let overlay = |upper| Mount::Overlay {
+        lower: vec![data.to_owned()],
+        upper,
+        target: target.clone(),
+        access: Access::Read,
+    };
+    let upper = place.map(Place::upper);
+    let attempt = |mechanism, mounts, seen| Attempt {
+        mechanism,
+        mounts,
+        watched: Vec::new(),
+        needs_place: false,
+        seen,
+    };
+    let usr = Mount::Bind { source: "/usr".into(), target: "/usr".into(), access: Access::Execute };
+    vec![
+        attempt("root in memory", Vec::new(), "mounted and entered; capabilities dropped, filter installed"),
+        attempt("read-only bind mounts", vec![usr], "mounted `/usr`"),
+        attempt(
+            "procfs",
+            vec![Mount::Processes { target: "/proc".into() }],
+            "mounted, with the host's part covered",
+        ),
+        attempt(
+            "devices",
+            vec![Mount::Devices { target: "/dev".into() }],
+            "mounted, with terminals of the jail's own",
+        ),
+        Attempt { needs_place: true, ..attempt("overlay, read-only", vec![overlay(None)], "mounted") },
+        Attempt { needs_place: true, ..attempt("overlay, copy-on-write", vec![overlay(upper)], "mounted") },
+        Attempt {
+            needs_place: true,
+            watched: vec![target.clone()],
+            ..attempt("file watches", vec![overlay(None)], "made")
+        },
+    ]
+}
+
+fn null_streams() -> io::Result<Streams> {
+    let null = || fs::File::options().read(true).write(true).open("/dev/null").map(OwnedFd::from);
+    Ok(Streams { stdin: null()?, stdout: null()?, stderr: null()? })
+}
+
+fn kernel(facts: &Facts) -> Finding {
+    let detail = format!("Linux {}", facts.release);
+    if tasks::kernel_version(&facts.release) >= KERNEL_MIN {
+        works("kernel", detail)
+    } else {
+        let fix = format!("use Linux {}.{} or later", KERNEL_MIN.0, KERNEL_MIN.1);
+        fails("kernel", (format!("{detail}: it has no mount_setattr(2)"), Some(fix)))
+    }
+}
+
+/// The first with mount_setattr(2), the newest of the calls that a jail needs.
+const KERNEL_MIN: (u32, u32) = (5, 12);
+
+fn process_limit() -> Finding {
+    if tasks::enforces_task_limit() {
+        works("process limit", "per jail".to_owned())
+    } else {
+        let fix = "use Linux 6.14 or later, or run as a user other than root on 5.14 or later";
+        fails(
+            "process limit",
+            ("this kernel has one `kernel.pid_max` for all".to_owned(), Some(fix.to_owned())),
+        )
+    }
+}
+
+/// Starts a process in these namespaces that ends at once.
+fn try_namespaces(namespaces: i32) -> io::Result<()> {
+    let before = sys::block_signals()?;
+    let forked = sys::fork_into(namespaces);
+    if let Ok(Forked::Child) = forked {
+        sys::exit_now(0);
+    }
+    sys::restore_signals(&before)?;
+    if let Forked::Parent { pidfd, .. } = forked? {
+        use std::os::fd::AsFd;
+        let which = rustix::process::WaitId::PidFd(pidfd.as_fd());
+        let _ = rustix::process::waitid(which, rustix::process::WaitIdOptions::EXITED); // Only to reap it.
+    }
+    Ok(())
+}
+
+fn works(mechanism: &'static str, detail: String) -> Finding {
+    Finding { mechanism, works: true, detail, fix: None }
+}
+
+fn fails(mechanism: &'static str, (detail, fix): (String, Option<String>)) -> Finding {
+    Finding { mechanism, works: false, detail, fix }
+}
+
+/// Directories to try overlays with; gone when dropped.
+struct Place(PathBuf);
+
+impl Place {
+    fn make(scratch: &Path) -> io::Result<Self> {
+        // Two probes at once, of one process or of two, each have their own.
+        static COUNT: std::sync::atomic::AtomicU32 = std::sync::atomic::AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let place = Self(scratch.join(format!("probe-{}-{count}", std::process::id())));
+        for name in ["data", "changes", "work"] {
+            fs::create_dir_all(place.0.join(name))?;
+        }
+        Ok(place)
+    }
+}
+
+impl Place {
+    fn upper(&self) -> Upper {
+        Upper { changes: self.0.join("changes"), work: self.0.join("work") }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        // What cannot be removed is left empty and says what it is by its name.
+        let _ = self.upper().remove_work();
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}

@@ -3,7 +3,8 @@
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
-use rustix::fs::inotify;
+use rustix::event::EventfdFlags;
+use rustix::fs::{FileType, inotify};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::process::{Signal, WaitId, WaitIdOptions};
 
@@ -17,7 +18,7 @@ use crate::setup::{COMPILED_STEPS_FROM, FIXED_STEPS, Given};
 use crate::sys::{self, Forked};
 
 /// Every namespace of a jail. Time is left out: it gains nothing without a clock to hide.
-const NAMESPACES: i32 = libc::CLONE_NEWUSER
+pub(crate) const NAMESPACES: i32 = libc::CLONE_NEWUSER
     | libc::CLONE_NEWNS
     | libc::CLONE_NEWPID
     | libc::CLONE_NEWNET
@@ -70,6 +71,9 @@ pub enum Ended {
 /// The `keep` descriptors (at most ten) stay open in the jail's first process and nowhere else in it, so
 /// a lock held through one of them is released no earlier than that process ends.
 ///
+/// Blocks until every wall stands: some milliseconds, or as long as a file system of the host does not
+/// answer.
+///
 /// Must be called from a thread that lives as long as the jail: the kernel kills the jail when this
 /// thread ends.
 ///
@@ -78,6 +82,7 @@ pub enum Ended {
 ///
 /// Source: namespaces(7), user_namespaces(7), pivot_root(2).
 pub fn prepare(jail: &Jail, streams: Streams, keep: &[BorrowedFd<'_>]) -> Result<Prepared, PrepareError> {
+    check(&streams, keep)?;
     let compiled = compile(jail)?;
     let step = |what: &str, error: rustix::io::Errno| PrepareError::Step {
         step: what.to_owned(),
@@ -86,8 +91,13 @@ pub fn prepare(jail: &Jail, streams: Streams, keep: &[BorrowedFd<'_>]) -> Result
     let (ours, theirs) =
         rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .map_err(|error| step("make the control socket", error))?;
-    let opened = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)
-        .map_err(|error| step("watch for opened files", error))?;
+    // A user has few inotify instances, so a jail that watches nothing takes none.
+    let opened = if jail.watched.is_empty() {
+        rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
+    } else {
+        inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)
+    };
+    let opened = opened.map_err(|error| step("watch for opened files", error))?;
     let keep: Vec<RawFd> = keep.iter().map(AsRawFd::as_raw_fd).collect();
     let given = Given {
         streams: [streams.stdin.as_raw_fd(), streams.stdout.as_raw_fd(), streams.stderr.as_raw_fd()],
@@ -97,7 +107,7 @@ pub fn prepare(jail: &Jail, streams: Streams, keep: &[BorrowedFd<'_>]) -> Result
     };
     // A handler of the supervisor must never run in the jail's first process.
     let before = sys::block_signals().map_err(|error| step("block signals", error))?;
-    let forked = sys::fork_into(NAMESPACES);
+    let forked = sys::fork_into(NAMESPACES); // The job itself is started by `init.rs`.
     if let Ok(Forked::Child) = forked {
         init::live(&compiled, &given);
     }
@@ -119,11 +129,32 @@ pub fn prepare(jail: &Jail, streams: Streams, keep: &[BorrowedFd<'_>]) -> Result
     }
 }
 
+/// How many descriptors [`prepare`] keeps at most.
+const KEEP_MAX: usize = 10;
+
+fn check(streams: &Streams, keep: &[BorrowedFd<'_>]) -> Result<(), PrepareError> {
+    if keep.len() > KEEP_MAX {
+        let what = format!("more than {KEEP_MAX} kept descriptors");
+        return Err(PrepareError::Description { what });
+    }
+    for stream in [&streams.stdin, &streams.stdout, &streams.stderr] {
+        let status = rustix::fs::fstat(stream).map_err(|error| PrepareError::Source {
+            what: "a standard stream".to_owned(),
+            source: error.into(),
+        })?;
+        if FileType::from_raw_mode(status.st_mode) == FileType::Directory {
+            let what = "a directory as a standard stream: it would lead out of the jail".to_owned();
+            return Err(PrepareError::Description { what });
+        }
+    }
+    Ok(())
+}
+
 fn describe(compiled: &Compiled, step: u32) -> String {
     let index = |from: u32| usize::try_from(step.checked_sub(from)?).ok();
     let own = index(COMPILED_STEPS_FROM).and_then(|index| compiled.steps.get(index));
     match (own, index(0).and_then(|index| FIXED_STEPS.get(index))) {
-        (Some((_, description)), _) => description.clone(),
+        (Some(step), _) => step.describe(),
         (None, Some(description)) => (*description).to_owned(),
         (None, None) => "set up the jail".to_owned(),
     }
@@ -180,9 +211,10 @@ struct Process {
 }
 
 impl Process {
-    /// An order to a jail that has just ended is lost, which is how the jail's end is noticed anyway.
+    /// An order to a jail that has just ended is lost, which is how the jail's end is noticed anyway;
+    /// so is one to a jail that has not read hundreds of them, for this must never block.
     fn order(&self, order: u8) {
-        let _ = rustix::net::send(&self.control, &[order], SendFlags::NOSIGNAL);
+        let _ = rustix::net::send(&self.control, &[order], SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
     }
 
     fn kill(&self) {
@@ -195,12 +227,8 @@ impl Process {
         if let Some(over) = self.over {
             return over;
         }
-        loop {
-            match rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED) {
-                Err(rustix::io::Errno::INTR) => {}
-                Ok(_) | Err(_) => break,
-            }
-        }
+        let ended = || rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED);
+        while let Err(rustix::io::Errno::INTR) = ended() {}
         let report = receive(self.control.as_fd(), RecvFlags::DONTWAIT);
         let over = match report {
             Ok(Some(Report::Ended { status })) => match libc::WTERMSIG(status) {

@@ -8,16 +8,14 @@
 use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 
-use rustix::fs::{CWD, Mode, OFlags};
+use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::{Errno, Result};
-use rustix::mount::{
-    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
-    UnmountFlags,
-};
+use rustix::mount::{MountPropagationFlags, UnmountFlags};
 use rustix::process::{Resource, Rlimit, Signal};
 use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets};
 
-use crate::compile::{Compiled, Step};
+use crate::compile::Compiled;
+use crate::mounts::{LayerList, attach, carry_out, clone, memory_file_system};
 use crate::sys::{self, Scope};
 
 /// Descriptors that the first process takes over from its parent.
@@ -30,17 +28,18 @@ pub(crate) struct Given<'a> {
 
 /// Where the descriptors end up.
 pub(crate) const CONTROL: RawFd = 3;
-const OPENED: RawFd = 4;
+pub(crate) const OPENED: RawFd = 4;
 const KEPT: RawFd = 5;
 
-/// Steps that every jail has, in this order; those of its [`Compiled`] come between the fifth and the rest.
-pub(crate) const FIXED_STEPS: [&str; 8] = [
+/// Steps that every jail has, in this order; those of its [`Compiled`] come around the sixth.
+pub(crate) const FIXED_STEPS: [&str; 9] = [
     "arrange the descriptors of the jail",
     "map the user of the jail",
     "leave the session keyring and the host's names",
     "bring up the loopback interface",
-    "mount the root of the jail",
+    "make the root of the jail",
     "enter the root of the jail",
+    "make the root of the jail read-only",
     "enter the working directory",
     "drop every privilege",
 ];
@@ -54,23 +53,35 @@ pub(crate) fn set_up(jail: &Compiled, given: &Given<'_>) -> core::result::Result
     fixed(1, map_user(jail))?;
     fixed(2, leave_names(jail))?;
     fixed(3, loopback())?;
-    fixed(4, mount_root(&jail.staging))?;
-    for (number, (step, _)) in (COMPILED_STEPS_FROM..).zip(&jail.steps) {
-        carry_out(step).map_err(|error| (number, error))?;
+    let root = fixed(4, make_root())?;
+    let mut steps = (COMPILED_STEPS_FROM..).zip(&jail.steps);
+    for (number, step) in steps.by_ref().take(jail.outside) {
+        carry_out(step, &jail.slots).map_err(|error| (number, error))?;
     }
-    fixed(5, enter_root())?;
-    fixed(6, rustix::process::chdir(jail.working_directory.as_c_str()))?;
-    fixed(7, drop_privileges())
+    fixed(5, enter_root(root, &jail.staging))?;
+    for (number, step) in steps {
+        carry_out(step, &jail.slots).map_err(|error| (number, error))?;
+    }
+    // Read-only and without programs: nothing in it is meant to be either.
+    let attributes = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOEXEC;
+    fixed(6, sys::mount_set(CWD, c"/", attributes, Scope::One))?;
+    fixed(7, rustix::process::chdir(jail.working_directory.as_c_str()))?;
+    fixed(8, sys::close_from(lowest(given).cast_unsigned()).and_then(|()| drop_privileges(jail)))
 }
 
-fn fixed(number: u32, result: Result<()>) -> core::result::Result<(), (u32, Errno)> {
+fn fixed<T>(number: u32, result: Result<T>) -> core::result::Result<T, (u32, Errno)> {
     result.map_err(|error| (number, error))
+}
+
+/// The first number above those of all descriptors that stay.
+fn lowest(given: &Given<'_>) -> RawFd {
+    KEPT + RawFd::try_from(given.keep.len()).unwrap_or(0)
 }
 
 /// Standard streams, control, watch and kept descriptors to fixed numbers; everything else is closed,
 /// so that no descriptor of the supervisor or of another run reaches this jail.
 fn arrange_descriptors(given: &Given<'_>) -> Result<()> {
-    let lowest = KEPT + RawFd::try_from(given.keep.len()).unwrap_or(0);
+    let lowest = lowest(given);
     let mut next = 0;
     let fixed = [given.streams[0], given.streams[1], given.streams[2], given.control, given.opened];
     // First out of the way of the final numbers, then onto them.
@@ -89,9 +100,9 @@ fn map_user(jail: &Compiled) -> Result<()> {
     // A thread of the supervisor that ends takes the jail with it, and so does the supervisor; the
     // control socket notices the latter too, should this come too late.
     rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-    write_file(c"/proc/self/setgroups", b"deny")?;
-    write_file(c"/proc/self/uid_map", &jail.user_map)?;
-    write_file(c"/proc/self/gid_map", &jail.group_map)?;
+    write_file(CWD, c"/proc/self/setgroups", b"deny")?;
+    write_file(CWD, c"/proc/self/uid_map", &jail.user_map)?;
+    write_file(CWD, c"/proc/self/gid_map", &jail.group_map)?;
     // This process holds a copy of the supervisor's memory. Not dumpable, it cannot be traced or read
     // through /proc by the job, which has the same user id.
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
@@ -99,9 +110,12 @@ fn map_user(jail: &Compiled) -> Result<()> {
 
 fn leave_names(jail: &Compiled) -> Result<()> {
     match sys::new_session_keyring() {
-        Ok(()) | Err(Errno::NOSYS) => {} // A kernel without keyrings has none to leave.
+        // A kernel without keyrings has none to leave. A container may forbid the call; then the job
+        // cannot make it either, which its own filter sees to anyway.
+        Ok(()) | Err(Errno::NOSYS | Errno::PERM) => {}
         Err(error) => return Err(error),
     }
+    rustix::system::setdomainname(b"(none)")?;
     rustix::system::sethostname(&jail.hostname)
 }
 
@@ -111,180 +125,57 @@ fn loopback() -> Result<()> {
     sys::loopback_up(socket.as_fd())
 }
 
-fn mount_root(staging: &CStr) -> Result<()> {
+/// The new root, not attached anywhere yet: it hides nothing of the host, whose files are still needed.
+fn make_root() -> Result<OwnedFd> {
+    replace_null_streams()?;
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     rustix::mount::mount_change(c"/", private)?;
-    let root = memory_file_system(c"1048576", c"0755")?;
-    attach(&root, CWD, staging)?;
-    rustix::process::fchdir(&root)
+    let root = memory_file_system(c"1048576", c"4096", c"0755")?;
+    rustix::process::fchdir(&root)?;
+    Ok(root)
 }
 
-/// A tmpfs of at most `size` bytes, not attached anywhere yet.
-fn memory_file_system(size: &CStr, mode: &CStr) -> Result<OwnedFd> {
-    let context = rustix::mount::fsopen(c"tmpfs", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    rustix::mount::fsconfig_set_string(&context, c"size", size)?;
-    rustix::mount::fsconfig_set_string(&context, c"mode", mode)?;
-    rustix::mount::fsconfig_create(&context)?;
-    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NODEV;
-    rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
-}
-
-fn attach(mount: &OwnedFd, directory: impl AsFd, target: &CStr) -> Result<()> {
-    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH;
-    rustix::mount::move_mount(mount, c"", directory, target, flags)
-}
-
-fn carry_out(step: &Step) -> Result<()> {
-    match step {
-        Step::MakeDirectory { path, mode } => {
-            match rustix::fs::mkdirat(CWD, path.as_c_str(), Mode::from_raw_mode(*mode)) {
-                Err(Errno::EXIST) | Ok(()) => Ok(()),
-                Err(error) => Err(error),
+/// Puts a read-only `/dev/null` in the place of the host's among the standard streams. The mode of a
+/// file can be changed through a descriptor of it, and to a job of root the host's node belongs.
+fn replace_null_streams() -> Result<()> {
+    let mut null = None;
+    for stream in 0..=2 {
+        let status = rustix::fs::fstat(sys::borrow(stream))?;
+        let is_null = FileType::from_raw_mode(status.st_mode) == FileType::CharacterDevice
+            && (rustix::fs::major(status.st_rdev), rustix::fs::minor(status.st_rdev)) == NULL_DEVICE;
+        if is_null {
+            if null.is_none() {
+                let tree = clone(c"/dev/null", libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID)?;
+                let mut path = LayerList::new();
+                path.push(tree.as_raw_fd());
+                let flags = OFlags::RDWR | OFlags::CLOEXEC;
+                null = Some(rustix::fs::openat(CWD, path.as_c_str()?, flags, Mode::empty())?);
+            }
+            if let Some(null) = &null {
+                sys::duplicate_to(null.as_raw_fd(), stream)?;
             }
         }
-        Step::MakeFile { path, contents } => make_file(path, contents),
-        Step::MakeLink { to, path } => rustix::fs::symlinkat(to.as_c_str(), CWD, path.as_c_str()),
-        Step::Bind { source, target, attributes } => bind(source, target, *attributes),
-        Step::Overlay { lower, upper, target, attributes } => {
-            let upper = upper.as_ref().map(|(changes, work)| (changes.as_c_str(), work.as_c_str()));
-            overlay(lower, upper, target, *attributes)
-        }
-        Step::Memory { size, target } => attach(&memory_file_system(size, c"1777")?, CWD, target),
-        Step::Terminals { target } => {
-            special(c"devpts", &[(c"ptmxmode", c"0666"), (c"mode", c"0620")], target)
-        }
-        Step::Processes { target } => special(c"proc", &[(c"hidepid", c"ptraceable")], target),
-        Step::WriteSetting { path, value } => write_file(path, value),
-        Step::Watch { directory } => watch(directory),
     }
+    Ok(())
 }
 
-fn make_file(path: &CStr, contents: &[u8]) -> Result<()> {
-    let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let file = rustix::fs::openat(CWD, path, flags, Mode::from_raw_mode(0o644))?;
-    write_all(&file, contents)
-}
+const NULL_DEVICE: (u32, u32) = (1, 3);
 
-fn bind(source: &CStr, target: &CStr, attributes: u64) -> Result<()> {
-    let flags =
-        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_RECURSIVE;
-    let tree = rustix::mount::open_tree(CWD, source, flags)?;
-    sys::mount_set(tree.as_fd(), attributes, Scope::Recursive)?;
-    attach(&tree, CWD, target)
-}
-
-fn special(kind: &CStr, options: &[(&CStr, &CStr)], target: &CStr) -> Result<()> {
-    let context = rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
-    for (key, value) in options {
-        rustix::mount::fsconfig_set_string(&context, *key, *value)?;
-    }
-    rustix::mount::fsconfig_create(&context)?;
-    let attributes = MountAttrFlags::MOUNT_ATTR_NOSUID | MountAttrFlags::MOUNT_ATTR_NOEXEC;
-    let mount = rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)?;
-    attach(&mount, CWD, target)
-}
-
-/// Layers are named by descriptor: no path is parsed twice, no length limit, nothing to escape.
-fn overlay(
-    lower: &[std::ffi::CString],
-    upper: Option<(&CStr, &CStr)>,
-    target: &CStr,
-    attributes: u64,
-) -> Result<()> {
-    let open = |path: &CStr| {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        rustix::fs::openat(CWD, path, flags, Mode::empty())
-    };
-    let context = rustix::mount::fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    let mut held: [Option<OwnedFd>; LAYERS_MAX] = [const { None }; LAYERS_MAX];
-    let mut option = LayerList::new();
-    // An overlay without an upper layer needs two lower ones: the empty directory that it covers.
-    let covered = upper.is_none().then_some(target);
-    let layers = lower.iter().map(std::ffi::CString::as_c_str).chain(covered);
-    for (count, layer) in layers.enumerate() {
-        let slot = held.get_mut(count).ok_or(Errno::TOOBIG)?;
-        option.push(slot.insert(open(layer)?).as_raw_fd());
-    }
-    rustix::mount::fsconfig_set_string(&context, c"lowerdir", option.as_c_str()?)?;
-    if let Some((changes, work)) = upper {
-        for (key, path) in [(c"upperdir", changes), (c"workdir", work)] {
-            let directory = open(path)?;
-            let mut option = LayerList::new();
-            option.push(directory.as_raw_fd());
-            rustix::mount::fsconfig_set_string(&context, key, option.as_c_str()?)?;
-        }
-        // The layer does not outlive the run, so a sync by the job, or the one at unmount, buys nothing.
-        rustix::mount::fsconfig_set_flag(&context, c"volatile")?;
-    }
-    rustix::mount::fsconfig_set_flag(&context, c"userxattr")?;
-    rustix::mount::fsconfig_create(&context)?;
-    let none = MountAttrFlags::empty();
-    let mount = rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, none)?;
-    sys::mount_set(mount.as_fd(), attributes, Scope::One)?;
-    attach(&mount, CWD, target)
-}
-
-/// More than a snapshot ever has; the kernel's own limit is 500.
-const LAYERS_MAX: usize = 8;
-
-/// `/proc/self/fd/N` for each layer, joined by colons, built without allocating.
-struct LayerList {
-    bytes: [u8; 24 * LAYERS_MAX],
-    length: usize,
-}
-
-impl LayerList {
-    const fn new() -> Self {
-        Self { bytes: [0; 24 * LAYERS_MAX], length: 0 }
-    }
-
-    fn push(&mut self, fd: RawFd) {
-        if self.length > 0 {
-            self.extend(b":");
-        }
-        self.extend(b"/proc/self/fd/");
-        let mut digits = [0; 10];
-        let mut start = digits.len();
-        let mut rest = fd.unsigned_abs();
-        while start == digits.len() || rest > 0 {
-            start -= 1;
-            digits[start] = b'0' + u8::try_from(rest % 10).unwrap_or(0);
-            rest /= 10;
-        }
-        self.extend(&digits[start..]);
-    }
-
-    fn extend(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            if let Some(slot) = self.bytes.get_mut(self.length) {
-                *slot = *byte;
-            }
-            self.length += 1;
-        }
-    }
-
-    fn as_c_str(&self) -> Result<&CStr> {
-        CStr::from_bytes_until_nul(&self.bytes).map_err(|_| Errno::TOOBIG)
-    }
-}
-
-fn watch(directory: &CStr) -> Result<()> {
-    use rustix::fs::inotify::WatchFlags;
-    let flags = WatchFlags::OPEN | WatchFlags::ONLYDIR | WatchFlags::DONT_FOLLOW | WatchFlags::EXCL_UNLINK;
-    rustix::fs::inotify::add_watch(sys::borrow(OPENED), directory, flags).map(drop)
-}
-
-fn enter_root() -> Result<()> {
+fn enter_root(root: OwnedFd, staging: &CStr) -> Result<()> {
+    attach(&root, staging)?;
+    drop(root); // Now, because all descriptors from here on are closed in one go later.
     rustix::process::pivot_root(c".", c".")?;
     rustix::mount::unmount(c".", UnmountFlags::DETACH)?;
-    rustix::process::chdir(c"/")?;
-    let root = rustix::fs::openat(CWD, c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
-    let attributes = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOEXEC;
-    sys::mount_set(root.as_fd(), attributes, Scope::One)
+    rustix::process::chdir(c"/")
 }
 
-fn drop_privileges() -> Result<()> {
+fn drop_privileges(jail: &Compiled) -> Result<()> {
     rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    if let Some(tasks) = jail.tasks_resource {
+        let now = rustix::process::getrlimit(Resource::Nproc).maximum;
+        let least = Some(now.map_or(tasks, |now| now.min(tasks)));
+        rustix::process::setrlimit(Resource::Nproc, Rlimit { current: least, maximum: least })?;
+    }
     let bits = CapabilitiesSecureBits::NO_ROOT
         | CapabilitiesSecureBits::NO_ROOT_LOCKED
         | CapabilitiesSecureBits::NO_SETUID_FIXUP
@@ -303,32 +194,12 @@ fn drop_privileges() -> Result<()> {
         None,
         CapabilitySets { effective: none, permitted: none, inheritable: none },
     )?;
-    rustix::thread::set_no_new_privs(true)
+    rustix::thread::set_no_new_privs(true)?;
+    jail.filter.install()
 }
 
-fn write_file(path: &CStr, bytes: &[u8]) -> Result<()> {
-    let file = rustix::fs::openat(CWD, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+pub(crate) fn write_file(directory: impl AsFd, path: &CStr, bytes: &[u8]) -> Result<()> {
+    let file = rustix::fs::openat(directory, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
     // Settings are taken whole or not at all: one write.
     if rustix::io::write(&file, bytes)? == bytes.len() { Ok(()) } else { Err(Errno::IO) }
-}
-
-fn write_all(file: &OwnedFd, mut bytes: &[u8]) -> Result<()> {
-    while !bytes.is_empty() {
-        let written = rustix::io::write(file, bytes)?;
-        bytes = bytes.get(written..).unwrap_or(&[]);
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn layers_are_named_by_descriptor() {
-        let mut list = LayerList::new();
-        list.push(5);
-        list.push(1042);
-        assert_eq!(list.as_c_str(), Ok(c"/proc/self/fd/5:/proc/self/fd/1042"));
-    }
 }

@@ -4,7 +4,9 @@
 //! `clone3` and `execve` depends on that, because other threads of the caller may hold any lock.
 #![expect(unsafe_code, reason = "the one module of the workspace that makes raw system calls")]
 
-use std::ffi::{CStr, c_char, c_int, c_long, c_uint};
+use std::cell::UnsafeCell;
+use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
+use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::ptr;
 
@@ -73,22 +75,23 @@ struct MountAttributes {
     userns_fd: u64,
 }
 
-/// Sets attributes (`MOUNT_ATTR_*`) on the mount `fd` and everything below it.
+/// Sets attributes (`MOUNT_ATTR_*`) on the mount at `path`, seen from the directory `fd`, or on `fd`
+/// itself if `path` is empty.
 ///
 /// Source: mount_setattr(2).
-pub(crate) fn mount_set(fd: BorrowedFd<'_>, set: u64, scope: Scope) -> Result<()> {
+pub(crate) fn mount_set(fd: BorrowedFd<'_>, path: &CStr, set: u64, scope: Scope) -> Result<()> {
     let attributes = MountAttributes { set, clear: 0, propagation: 0, userns_fd: 0 };
     let flags = libc::AT_EMPTY_PATH
         | match scope {
             Scope::One => 0,
             Scope::Recursive => libc::AT_RECURSIVE,
         };
-    // SAFETY: the path is a NUL-terminated empty string and the attributes outlive the call.
+    // SAFETY: the path ends in NUL and the attributes outlive the call.
     let result = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
             fd.as_raw_fd(),
-            c"".as_ptr(),
+            path.as_ptr(),
             flags,
             ptr::from_ref(&attributes),
             size_of::<MountAttributes>(),
@@ -143,13 +146,23 @@ pub(crate) fn restore_signals(before: &libc::sigset_t) -> Result<()> {
     .map(drop)
 }
 
-/// Gives every signal its default action and unblocks all, as a program expects at its start.
-pub(crate) fn reset_signals() {
+/// Gives every signal its default action, as a program expects at its start.
+///
+/// Asks the kernel itself: the C library refuses two signals, which may be ignored all the same.
+/// Source: sigaction(2).
+pub(crate) fn default_signals() {
+    let default = [0_u64; 4]; // As large as any `struct sigaction` of the kernel, `SIG_DFL`, no flags.
     for signal in 1..=64 {
-        // SAFETY: setting a default action has no handler that could run; KILL, STOP and the two
-        // that the C library keeps are refused, which changes nothing.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // SAFETY: a default action has no handler that could run; KILL and STOP are refused, which
+        // changes nothing. The old action is not asked for.
+        unsafe {
+            libc::syscall(libc::SYS_rt_sigaction, signal, default.as_ptr(), ptr::null_mut::<u64>(), 8_usize)
+        };
     }
+}
+
+/// Unblocks every signal.
+pub(crate) fn unblock_signals() {
     // SAFETY: an empty set is valid; the old one is not asked for.
     unsafe {
         let mut none: libc::sigset_t = std::mem::zeroed();
@@ -245,6 +258,71 @@ pub(crate) fn execute(program: &CStr, arguments: &StringArray, environment: &Str
     // not move with its `CString`.
     unsafe { libc::execve(program.as_ptr(), arguments.pointers.as_ptr(), environment.pointers.as_ptr()) };
     check(-1).err().unwrap_or(Errno::INVAL)
+}
+
+/// A stack for [`spawn`].
+pub(crate) struct Stack(Box<MaybeUninit<UnsafeCell<[u8; STACK_BYTES]>>>);
+
+/// Enough for a few system calls, many times over; untouched pages cost nothing.
+const STACK_BYTES: usize = 32 * 1024;
+
+impl Stack {
+    pub(crate) fn new() -> Self {
+        Self(Box::new_uninit())
+    }
+}
+
+/// Starts a process that runs `run` and shares this one's memory, and waits until it has executed a
+/// program or ended. Nothing is copied, which a fork would do only for the copy to be thrown away.
+///
+/// Source: clone(2), `CLONE_VFORK`.
+pub(crate) fn spawn<T>(stack: &Stack, run: fn(&T) -> !, argument: &T) -> Result<i32> {
+    struct Call<'a, T> {
+        run: fn(&T) -> !,
+        argument: &'a T,
+    }
+    extern "C" fn enter<T>(call: *mut c_void) -> c_int {
+        // SAFETY: the pointer is to the `call` below, and `spawn` is waiting.
+        let call = unsafe { &*call.cast::<Call<'_, T>>() };
+        (call.run)(call.argument)
+    }
+    let call = Call { run, argument };
+    // SAFETY: one past the end of the stack's own memory.
+    let end = unsafe { stack.0.as_ptr().add(1) };
+    let top = end.map_addr(|end| end & !15); // As both architectures want it.
+    // SAFETY: the stack is the new process's alone until it ends or executes a program, and this
+    // function does not return before that; `run` never returns.
+    let pid = unsafe {
+        libc::clone(
+            enter::<T>,
+            top.cast_mut().cast(),
+            libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
+            ptr::from_ref(&call).cast_mut().cast(),
+        )
+    };
+    check(c_long::from(pid)).map(|_| pid)
+}
+
+/// A filter of system calls, ready to be installed.
+pub(crate) struct FilterProgram(Vec<libc::sock_filter>);
+
+impl FilterProgram {
+    pub(crate) fn new(program: Vec<libc::sock_filter>) -> Self {
+        Self(program)
+    }
+
+    /// Puts this process and all that it starts under the filter, for good.
+    ///
+    /// Source: seccomp(2).
+    pub(crate) fn install(&self) -> Result<()> {
+        let length = u16::try_from(self.0.len()).map_err(|_| Errno::TOOBIG)?;
+        let program = libc::sock_fprog { len: length, filter: self.0.as_ptr().cast_mut() };
+        // SAFETY: the program outlives the call, which copies and does not change it.
+        let result = unsafe {
+            libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, ptr::from_ref(&program), 0, 0)
+        };
+        check(c_long::from(result)).map(drop)
+    }
 }
 
 /// Ends this process at once: no destructors, no flushing of buffers that belong to the parent.

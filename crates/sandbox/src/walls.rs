@@ -2,7 +2,7 @@
 
 use aseptic_model::{Wall, WallState};
 
-const STANDING: [(&str, &str); 12] = [
+const STANDING: [(&str, &str); 13] = [
     ("user namespace", "the caller's own id and no other"),
     ("mount namespace", "a root of its own; system directories and inputs read-only"),
     ("process namespace", "the job is never process 1; nothing of it outlives the run"),
@@ -14,11 +14,18 @@ const STANDING: [(&str, &str); 12] = [
     ("capabilities", "every set empty, bounding set included"),
     ("no new privileges", "set-user-id programs give nothing"),
     ("nested user namespaces", "forbidden"),
+    (
+        "system call filter",
+        "what namespaces leave open: kernel keys, io_uring, BPF, the host's log, sockets of other families",
+    ),
     ("procfs", "the host's settings read-only, its identifiers covered, the supervisor invisible"),
 ];
 
 const NOT_BUILT: [(&str, &str); 3] = [
-    ("system call filter", "this version has none: the kernel's whole interface is open to the job"),
+    (
+        "system directories by overlay",
+        "locks and file events on programs, libraries and devices of the host are seen by other runs",
+    ),
     ("landlock", "this version has none: the mount namespace alone guards files"),
     ("denied files", "this version does not observe which paths a job was denied"),
 ];

@@ -15,7 +15,7 @@ use crate::error::StoreError;
 use crate::object::Store;
 use crate::stage::Staging;
 use crate::tree::{EntryKind, Tree, TreeEntry};
-use crate::view::{Shown, ViewError, What, shown};
+use crate::view::{Shown, Surface, ViewError, What, shown};
 
 /// A delta of more entries than this costs as much as a full view.
 const ENTRIES_MAX: usize = 1000;
@@ -27,22 +27,26 @@ impl Store {
     ///
     /// Either its view alone, or a small directory of changes over the view of the snapshot that was
     /// last built in full for the same `key` (any text, such as `code`): after an edit of a few files
-    /// this costs time in proportion to the edit. Mount them read-only, with `userxattr`.
+    /// this costs time in proportion to the edit. Files and directories have the usual permissions: mount
+    /// them as lower layers of a copy-on-write overlay, with `userxattr`, and nowhere else.
     ///
     /// # Errors
     /// As [`Store::view`].
     pub fn view_layers(&self, digest: &Digest, key: &str) -> Result<Vec<PathBuf>, ViewError> {
         let base = self.base(key);
-        if self.find_view(&digest.to_string()).is_none()
-            && let Some(base) = base
-            && let Some(lower) = self.find_view(&base.to_string())
+        let whole = work_name(digest);
+        if let Some(view) = self.find_view(&whole) {
+            return Ok(vec![view]);
+        }
+        if let Some(base) = base
+            && let Some(lower) = self.find_view(&work_name(&base))
         {
-            let name = format!("{digest}-{base}");
+            let name = format!("{whole}-{base}");
             if let Some(upper) = self.find_view(&name) {
                 return Ok(vec![upper, lower]);
             }
             if let Some(changes) = self.changes(&base, digest)? {
-                match self.build_view(*digest, &name, changes.into_iter().map(Ok)) {
+                match self.build_view(*digest, &name, Surface::Work, changes.into_iter().map(Ok)) {
                     Ok(upper) => return Ok(vec![upper, lower]),
                     // Most likely no whiteout is possible here; a full view needs none.
                     Err(ViewError::Store(StoreError::Io { .. })) => {}
@@ -50,7 +54,7 @@ impl Store {
                 }
             }
         }
-        let view = self.view(digest)?;
+        let view = self.full_view(digest, &whole, Surface::Work)?;
         if base != Some(*digest) {
             // Only a hint: without it the next view is built in full.
             let _ = self.set_base(key, digest);
@@ -109,6 +113,11 @@ impl Store {
         }
         Ok(Some(changes))
     }
+}
+
+/// Name of the view of `digest` that is worked on.
+fn work_name(digest: &Digest) -> String {
+    format!("{digest}-work")
 }
 
 /// A name whose meaning changed; without a kind it is gone.

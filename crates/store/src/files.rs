@@ -14,6 +14,7 @@ use rustix::io::Errno;
 
 /// Modes of what the store keeps and shows.
 pub(crate) const READ_ONLY: Mode = Mode::from_raw_mode(0o444);
+pub(crate) const READ_WRITE: Mode = Mode::from_raw_mode(0o644);
 pub(crate) const READ_EXECUTE: Mode = Mode::from_raw_mode(0o555);
 pub(crate) const OWNER_ALL: Mode = Mode::from_raw_mode(0o700);
 pub(crate) const DIRECTORY: Mode = Mode::from_raw_mode(0o755);

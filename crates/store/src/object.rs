@@ -12,7 +12,7 @@ use rustix::io::Errno;
 
 use crate::error::StoreError;
 use crate::files::{file_type, open_below, open_directory, text};
-use crate::stage::Writer;
+use crate::stage::{Writer, lock_tmp};
 
 const FORMAT: &str = "aseptic-store 1\n";
 /// What a store holds besides `format`, in the order of creation.
@@ -170,8 +170,9 @@ fn create(dir: &Path) -> Result<(), StoreError> {
     for prefix in 0..=u8::MAX {
         made(&dir.join(format!("objects/{prefix:02x}")))?;
     }
-    // A name of its own for each process: two may create the same store at once.
-    let staged = dir.join("tmp").join(format!("format-{}", std::process::id()));
+    // Others may create the same store at once.
+    let _guard = lock_tmp(&dir.join("tmp")).map_err(failed)?;
+    let staged = dir.join("tmp/format");
     fs::write(&staged, FORMAT).map_err(failed)?;
     let root = open_directory(dir).map_err(failed)?;
     rustix::fs::syncfs(root.as_fd()).map_err(|error| failed(error.into()))?;

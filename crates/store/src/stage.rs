@@ -91,7 +91,7 @@ impl Drop for Staging {
 
 /// Lets one process at a time make or remove directories in `tmp`: one that is just being made has no
 /// lock yet and would look dead, and a name could be used again while an old tree of it is removed.
-fn lock_tmp(tmp: &Path) -> io::Result<OwnedFd> {
+pub(crate) fn lock_tmp(tmp: &Path) -> io::Result<OwnedFd> {
     let guard = open_directory(tmp)?;
     flock(&guard, FlockOperation::LockExclusive)?;
     Ok(guard)

@@ -17,7 +17,7 @@ use rustix::fs::{
 use rustix::io::Errno;
 
 use crate::error::{CORRUPT_HELP, Damage, Damages, StoreError, summary};
-use crate::files::{DIRECTORY, FIXED_TIMES, READ_EXECUTE, READ_ONLY, open_directory};
+use crate::files::{DIRECTORY, FIXED_TIMES, READ_EXECUTE, READ_ONLY, READ_WRITE, open_directory};
 use crate::object::{Content, Store, object_name, twin_name};
 use crate::parallel;
 use crate::stage::{Staging, name_object};
@@ -38,8 +38,14 @@ impl Store {
         if let Some(path) = self.find_view(&name) {
             return Ok(path);
         }
+        self.full_view(digest, &name, Surface::Input)
+    }
+
+    /// Builds the whole view of `digest` under `name`.
+    pub(crate) fn full_view(&self, digest: &Digest, name: &str, surface: Surface) -> Result<PathBuf, ViewError> {
         let mut walk = self.walk(digest)?;
-        self.build_view(*digest, &name, std::iter::from_fn(move || Some(walk.step()?.map(shown))))
+        let entries = std::iter::from_fn(move || Some(walk.step()?.map(shown)));
+        self.build_view(*digest, name, surface, entries)
     }
 
     /// The view called `name`, if it was built.
@@ -57,9 +63,10 @@ impl Store {
         &self,
         digest: Digest,
         name: &str,
+        surface: Surface,
         entries: impl Iterator<Item = Result<Shown, (FilePath, StoreError)>> + Send,
     ) -> Result<PathBuf, ViewError> {
-        let builder = Builder::new(self)?;
+        let builder = Builder::new(self, surface)?;
         let mut directories = Vec::new();
         let mut damages = Damages::default();
         let entries = entries.inspect(|entry| {
@@ -84,6 +91,16 @@ impl Store {
         builder.publish(name, &directories)?;
         Ok(self.view_path(name))
     }
+}
+
+/// What a view is for, which decides the modes in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Surface {
+    /// To be read: links to objects, without any permission to write.
+    Input,
+    /// To be worked on through a copy-on-write overlay: copies, with the usual permissions, since an
+    /// overlay asks those of its lower layer before it copies a file up.
+    Work,
 }
 
 /// One entry of a view.
@@ -125,19 +142,20 @@ struct Builder<'s> {
     store: &'s Store,
     staging: Staging,
     tree: OwnedFd,
+    surface: Surface,
     /// Names of executable twins that are staged.
     twins: Mutex<Vec<Digest>>,
 }
 
 impl<'s> Builder<'s> {
-    fn new(store: &'s Store) -> Result<Self, StoreError> {
+    fn new(store: &'s Store, surface: Surface) -> Result<Self, StoreError> {
         let staging = Staging::new(store)?;
         let made = |name| mkdirat(&staging.dir, name, DIRECTORY);
         let opened = made("view").and_then(|()| made("view/tree")).map_err(io::Error::from);
         let tree = opened
             .and_then(|()| open_directory(&staging.path.join("view/tree")))
             .map_err(|error| store.io("build a view", "tmp", error))?;
-        Ok(Self { store, staging, tree, twins: Mutex::new(Vec::new()) })
+        Ok(Self { store, staging, tree, surface, twins: Mutex::new(Vec::new()) })
     }
 
     fn make_directory(&self, entry: Step) -> Result<Step, StoreError> {
@@ -181,6 +199,10 @@ impl<'s> Builder<'s> {
         content: Content,
         executable: bool,
     ) -> Result<(), StoreError> {
+        if self.surface == Surface::Work {
+            let mode = if executable { DIRECTORY } else { READ_WRITE };
+            return self.copy_new(buffer, path, content, mode);
+        }
         let (name, mode) = if executable {
             (twin_name(&content.digest), READ_EXECUTE)
         } else {
@@ -197,11 +219,7 @@ impl<'s> Builder<'s> {
         };
         match linked {
             // More names than the file system allows for one file, as empty files may have.
-            Err(Errno::MLINK) => {
-                let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-                let copy = openat(&self.tree, path, flags, mode).map_err(|error| self.failed(error))?;
-                self.copy(buffer, content, mode, File::from(copy))
-            }
+            Err(Errno::MLINK) => self.copy_new(buffer, path, content, mode),
             linked => linked.map_err(|error| self.failed(error)),
         }
     }
@@ -218,6 +236,18 @@ impl<'s> Builder<'s> {
         Ok(())
     }
 
+    fn copy_new(
+        &self,
+        buffer: &mut [u8],
+        path: &[u8],
+        content: Content,
+        mode: Mode,
+    ) -> Result<(), StoreError> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let copy = openat(&self.tree, path, flags, mode).map_err(|error| self.failed(error))?;
+        self.copy(buffer, content, mode, File::from(copy))
+    }
+
     fn copy(&self, buffer: &mut [u8], content: Content, mode: Mode, mut to: File) -> Result<(), StoreError> {
         self.store.read_object(&object_name(&content.digest), content, buffer, |piece| {
             to.write_all(piece).map_err(|error| self.failed(error))
@@ -231,11 +261,15 @@ impl<'s> Builder<'s> {
     }
 
     fn finish(&self, name: &str, directories: &[FilePath]) -> rustix::io::Result<()> {
+        let mode = match self.surface {
+            Surface::Input => READ_EXECUTE,
+            Surface::Work => DIRECTORY,
+        };
         // The deepest first: afterwards its owner cannot change a directory any more.
         let paths = directories.iter().rev().map(FilePath::as_bytes).chain([b".".as_slice()]);
         for path in paths {
             utimensat(&self.tree, path, &FIXED_TIMES, AtFlags::empty())?;
-            chmodat(&self.tree, path, READ_EXECUTE, AtFlags::empty())?;
+            chmodat(&self.tree, path, mode, AtFlags::empty())?;
         }
         syncfs(&self.tree)?;
         let twins = self.twins.lock().unwrap_or_else(PoisonError::into_inner);

@@ -10,7 +10,9 @@ use crate::failure::Failure;
 
 /// Print a completion script for a shell
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  aseptic completions bash > ~/.local/share/bash-completion/completions/aseptic")]
+#[command(
+    after_help = "Examples:\n  aseptic completions bash > ~/.local/share/bash-completion/completions/aseptic"
+)]
 pub(crate) struct Args {
     /// The shell
     shell: Shell,

@@ -1,8 +1,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use aseptic_runner::DatasetVersion;
 use aseptic_model::{DatasetName, InputRef, Label};
+use aseptic_runner::DatasetVersion;
 use serde_json::json;
 
 use crate::context::{Context, Shown};

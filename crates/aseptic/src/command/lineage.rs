@@ -11,8 +11,10 @@ use crate::failure::Failure;
 /// The answer rests on what the sandbox let each run read, not on what its code says: an input that is
 /// not in a plan cannot be read.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  aseptic lineage run:train/out/model.joblib\n  aseptic lineage digits@1\n  \
-                        aseptic lineage --json latest")]
+#[command(
+    after_help = "Examples:\n  aseptic lineage run:train/out/model.joblib\n  aseptic lineage digits@1\n  \
+                        aseptic lineage --json latest"
+)]
 pub(crate) struct Args {
     /// Run, run:RUN/PATH, dataset, or a digest of 64 digits
     object: String,

@@ -48,10 +48,8 @@ pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failur
 
 /// The plan as text, one element a line.
 pub(crate) fn describe(plan: &Plan, digest: &str) -> String {
-    let mut rows = vec![
-        ["plan".to_owned(), digest.to_owned()],
-        ["project".to_owned(), plan.project.to_string()],
-    ];
+    let mut rows =
+        vec![["plan".to_owned(), digest.to_owned()], ["project".to_owned(), plan.project.to_string()]];
     if let Some(experiment) = &plan.experiment {
         rows.push(["experiment".to_owned(), experiment.to_string()]);
     }
@@ -60,7 +58,8 @@ pub(crate) fn describe(plan: &Plan, digest: &str) -> String {
         rows.push([format!("param {name}"), value.to_string()]);
     }
     if let Some(code) = &plan.code {
-        let commit = code.git_commit.as_ref().map_or(String::new(), |commit| format!(", commit {commit:.12}"));
+        let commit =
+            code.git_commit.as_ref().map_or(String::new(), |commit| format!(", commit {commit:.12}"));
         let amount = table::amount(code.files, code.bytes);
         rows.push(["code /work".to_owned(), format!("{} ({amount}{commit})", code.snapshot.short())]);
     }

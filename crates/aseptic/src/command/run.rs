@@ -166,7 +166,9 @@ fn summarise(context: &Context, record: &RunRecord) {
         context.say(format_args!("  not kept: {} special files or too long paths", record.skipped.len()));
     }
     if record.status == Status::Failed && looks_denied(record) {
-        context.say("  help: the run sees only /work, /data, /out and the system's programs; name more with `--data`");
+        context.say(
+            "  help: the run sees only /work, /data, /out and the system's programs; name more with `--data`",
+        );
     }
 }
 

@@ -11,7 +11,9 @@ use crate::table::table;
 
 /// List runs, the newest first
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  aseptic runs\n  aseptic runs --experiment train --status failed --limit 5")]
+#[command(
+    after_help = "Examples:\n  aseptic runs\n  aseptic runs --experiment train --status failed --limit 5"
+)]
 pub(crate) struct Args {
     /// Only runs of this experiment
     #[arg(long, value_name = "NAME")]
@@ -25,7 +27,8 @@ pub(crate) struct Args {
 }
 
 fn status(text: &str) -> Result<Status, String> {
-    serde_json::from_value(json!(text)).map_err(|_| "expected succeeded, failed, denied or aborted".to_owned())
+    serde_json::from_value(json!(text))
+        .map_err(|_| "expected succeeded, failed, denied or aborted".to_owned())
 }
 
 pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failure> {

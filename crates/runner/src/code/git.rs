@@ -95,7 +95,8 @@ mod tests {
         let head = (".git/HEAD", "ref: refs/heads/main\n");
         let loose = repository(&[head, (".git/refs/heads/main", &format!("{COMMIT}\n"))]);
         assert_eq!(commit_of(loose.path()).as_deref(), Some(COMMIT));
-        let packed = repository(&[head, (".git/packed-refs", &format!("# pack-refs\n{COMMIT} refs/heads/main\n"))]);
+        let packed =
+            repository(&[head, (".git/packed-refs", &format!("# pack-refs\n{COMMIT} refs/heads/main\n"))]);
         assert_eq!(commit_of(packed.path()).as_deref(), Some(COMMIT));
         let detached = repository(&[(".git/HEAD", COMMIT), ("deep/er/file", "")]);
         assert_eq!(commit_of(&detached.path().join("deep/er")).as_deref(), Some(COMMIT));
@@ -110,7 +111,14 @@ mod tests {
 
     #[test]
     fn hostile_references_give_nothing() {
-        for head in ["ref: ../../../etc/passwd", "ref: refs/../../x", "ref: HEAD", "rubbish", "", "ref: refs/heads/none"] {
+        for head in [
+            "ref: ../../../etc/passwd",
+            "ref: refs/../../x",
+            "ref: HEAD",
+            "rubbish",
+            "",
+            "ref: refs/heads/none",
+        ] {
             let repository = repository(&[(".git/HEAD", head)]);
             assert_eq!(commit_of(repository.path()), None, "{head}");
         }

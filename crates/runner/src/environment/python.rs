@@ -55,10 +55,13 @@ impl Diagnose for EnvironmentError {
                 "environment/python",
                 "name the directory of a venv (`python3 -m venv .venv`) or an interpreter such as /usr/bin/python3",
             ),
-            Self::Config(_) => ("environment/config", "make the venv again with `python3 -m venv --clear DIR`"),
-            Self::TooWide { .. } => {
-                ("environment/too-wide", "install Python in a directory of its own, and make the venv from there")
+            Self::Config(_) => {
+                ("environment/config", "make the venv again with `python3 -m venv --clear DIR`")
             }
+            Self::TooWide { .. } => (
+                "environment/too-wide",
+                "install Python in a directory of its own, and make the venv from there",
+            ),
         };
         Diagnosis::new(Class::User, code, help)
     }
@@ -166,7 +169,8 @@ fn links_on_the_way(program: &Path) -> Vec<PathBuf> {
         let Ok(to) = fs::read_link(&at) else { break };
         at = at.parent().unwrap_or(Path::new("/")).join(to);
         // `…/bin/python3.11` needs all of `…`: the libraries are beside `bin`.
-        directories.extend(at.parent().and_then(Path::parent).map(|dir| dir.canonicalize().unwrap_or(dir.into())));
+        directories
+            .extend(at.parent().and_then(Path::parent).map(|dir| dir.canonicalize().unwrap_or(dir.into())));
     }
     directories
 }
@@ -182,8 +186,10 @@ fn outermost(directories: Vec<PathBuf>) -> Vec<PathBuf> {
 /// Whether mounting `prefix` would show other things than Python: the root, a home directory, or anything
 /// that is not laid out as an installation.
 fn is_too_wide(prefix: &Path) -> bool {
-    prefix.components().count() < 3 && prefix != Path::new("/opt") || !prefix.join("bin").is_dir()
-        || prefix.join(".ssh").exists() || prefix.join(".bashrc").exists()
+    prefix.components().count() < 3 && prefix != Path::new("/opt")
+        || !prefix.join("bin").is_dir()
+        || prefix.join(".ssh").exists()
+        || prefix.join(".bashrc").exists()
 }
 
 #[derive(Default)]
@@ -223,7 +229,8 @@ impl Packages {
         let Ok(text) = read_text(&directory.join(file)) else { return };
         // Headers end at the first empty line; what follows is a description.
         let headers: Vec<_> = text.lines().take_while(|line| !line.is_empty()).collect();
-        let header = |name: &str| headers.iter().find_map(|line| Some(line.strip_prefix(name)?.trim().to_owned()));
+        let header =
+            |name: &str| headers.iter().find_map(|line| Some(line.strip_prefix(name)?.trim().to_owned()));
         if let (Some(name), Some(version)) = (header("Name:"), header("Version:")) {
             let record = read_bounded(&directory.join("RECORD"), TEXT_BYTES_MAX).ok();
             let record = record.map(|bytes| Digest::of(&bytes));
@@ -249,7 +256,8 @@ fn entries(directory: &Path) -> impl Iterator<Item = PathBuf> {
 }
 
 fn read_text(path: &Path) -> io::Result<String> {
-    String::from_utf8(read_bounded(path, TEXT_BYTES_MAX)?).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    String::from_utf8(read_bounded(path, TEXT_BYTES_MAX)?)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 /// The bytes of a regular file of at most `max`; a FIFO or device is refused before it can block.

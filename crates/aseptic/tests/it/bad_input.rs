@@ -1,0 +1,260 @@
+//! Mistakes, hostile files and full disks: a clear error or a clean result, and nothing sealed is harmed.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::process::Command;
+
+use insta::assert_snapshot;
+
+use crate::world::{World, is_root, wait_until};
+
+const SPEC: &str = "[project]\nname = \"p\"\n\n[experiment.train]\n";
+
+#[test]
+fn an_unknown_key() {
+    let world = World::new();
+    world.write("aseptic.toml", format!("{SPEC}comand = [\"true\"]\n"));
+    assert_snapshot!(world.run(&["run", "train"]), @r"
+    exit: 125
+    --- stdout
+    --- stderr
+    error: `[world]/project/aseptic.toml`: line 5: unknown key `comand` in [experiment.train]
+      help: did you mean `command`?
+      code: spec/unknown-key
+    ");
+}
+
+#[test]
+fn a_missing_dataset() {
+    let world = World::new();
+    assert_snapshot!(world.run(&["run", "--data", "train=digits", "--", "true"]), @r"
+    exit: 125
+    --- stdout
+    --- stderr
+    error: input `train`: project `default` has no dataset `digits`
+      help: `aseptic dataset list` shows those there are; add one with `aseptic dataset add PATH --name NAME`
+      code: plan/input
+    ");
+    assert_snapshot!(world.run(&["dataset", "verify", "digits@2"]), @r"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: project `default` has no dataset `digits@2`
+      help: `aseptic dataset list` shows those there are; another project is named with `--project`
+      code: dataset/missing
+    ");
+}
+
+#[test]
+fn an_unreadable_file() {
+    let world = World::new();
+    let path = world.write("d/secret.csv", "1");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    let output = world.run(&["dataset", "add", "d", "--name", "d"]);
+    if is_root() {
+        assert!(output.starts_with("exit: 0"), "nothing is unreadable to root: {output}");
+    } else {
+        assert!(output.starts_with("exit: 5"), "{output}");
+        assert!(output.contains("secret.csv") && output.contains("Permission denied"), "{output}");
+        assert!(world.ok(&["dataset", "list"]).is_empty());
+    }
+    assert_snapshot!(world.run(&["dataset", "add", "nowhere", "--name", "d"]).lines().next().unwrap(), @"exit: 5");
+}
+
+#[test]
+fn links_out_of_the_tree_and_special_files() {
+    let world = World::new();
+    world.write("links/a", "1");
+    symlink("../../user", world.path("project/links/out")).unwrap();
+    let output = world.run(&["dataset", "add", "links", "--name", "d"]);
+    assert!(output.starts_with("exit: 2") && output.contains("`out`") && output.contains("link"), "{output}");
+    world.write("pipes/a", "1");
+    assert!(Command::new("mkfifo").arg(world.path("project/pipes/fifo")).status().unwrap().success());
+    let output = world.run(&["dataset", "add", "pipes", "--name", "d"]);
+    assert!(output.starts_with("exit: 2") && output.contains("`fifo`"), "{output}");
+    // In the code such things are no reason to stop: a link dangles in the run, a FIFO is left out.
+    let seen = world.shell("cat links/out/x 2>/dev/null; ls pipes; readlink links/out");
+    assert_eq!(seen, "a\n../../user\n");
+}
+
+#[test]
+fn names_of_any_bytes() {
+    let world = World::new();
+    world.write("d/new\nline", "1");
+    let latin = world.path("project/d").join(OsStr::from_bytes(b"caf\xe9"));
+    fs::write(latin, "2").unwrap();
+    world.ok(&["dataset", "add", "d", "--name", "odd"]);
+    let script = "cat /data/d/*; cp /data/d/* /out/";
+    let (code, run) = world.run_json(&["--data", "d=odd", "--no-code", "--", "sh", "-c", script]);
+    assert_eq!(code, 0);
+    let outputs: Vec<_> = run["outputs"].as_array().unwrap().iter().map(|output| &output["path"]).collect();
+    assert_eq!(outputs, ["out/caf\\xe9", "out/new\\x0aline"]);
+    assert_eq!(run["lineage"]["read"]["d"], serde_json::json!(["caf\\xe9", "new\\x0aline"]));
+    world.ok(&["export", "latest/out", "--to", "back"]);
+    assert_eq!(fs::read(world.path("project/back").join(OsStr::from_bytes(b"caf\xe9"))).unwrap(), b"2");
+    let argument = OsString::from_vec(b"caf\xe9".to_vec());
+    let output = world.output(&[OsStr::new("run"), OsStr::new("--"), OsStr::new("echo"), &argument]);
+    assert_eq!(output.status.code(), Some(125), "{output:?}");
+}
+
+#[test]
+fn a_command_that_does_not_exist() {
+    let world = World::new();
+    assert_snapshot!(world.run(&["run", "--", "no-such-program"]), @r"
+    exit: 127
+    --- stdout
+    --- stderr
+    run [run]  plan [short]  no-such-program
+    failed: could not execute `no-such-program` in the run: No such file or directory (os error 2) after [duration] ([duration] of aseptic's own)  run [run]
+      kept 0 files, 0 B; `aseptic show [run]` has everything
+      help: the run sees only /work, /data, /out and the system's programs; name more with `--data`
+    ");
+    world.write("script.sh", "#!/bin/sh\n");
+    let output = world.output(&["run", "--", "./script.sh"]);
+    assert_eq!(output.status.code(), Some(126), "not executable: {output:?}");
+    world.assert_no_leftovers();
+}
+
+#[test]
+fn a_spec_of_ten_megabytes() {
+    let world = World::new();
+    world.write("aseptic.toml", vec![b'#'; 10_000_000]);
+    assert_snapshot!(world.run(&["plan", "train"]), @r"
+    exit: 2
+    --- stdout
+    --- stderr
+    error: `[world]/project/aseptic.toml`: the spec has 10000000 bytes, and at most 1048576 are read
+      help: keep data out of the spec; name it under `data`
+      code: spec/too-large
+    ");
+}
+
+#[test]
+fn what_cannot_be_enforced_is_denied() {
+    let world = World::new();
+    let (code, run) =
+        world.run_json(&["--network", "example.org:443", "--limit", "memory=4GiB", "--", "true"]);
+    assert_eq!(code, 126);
+    assert_eq!(run["status"], "denied");
+    let rules: Vec<_> = run["denied"].as_array().unwrap().iter().map(|denied| &denied["action"]).collect();
+    assert_eq!(rules, ["network/unavailable", "limit/not-enforced"]);
+    let (code, run) = world.run_json(&["--limit", "memory=4GiB", "--accept", "memory", "--", "true"]);
+    assert_eq!((code, &run["status"]), (0, &"succeeded".into()));
+    let wall = run["walls"].as_array().unwrap().iter().find(|wall| wall["name"] == "limit: memory").unwrap();
+    assert_eq!(wall["state"], "not-enforced");
+    let statuses: Vec<_> = world.json(&["runs", "--json"])["runs"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|run| run["status"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(statuses, ["succeeded", "denied"]);
+}
+
+#[test]
+fn a_home_directory_is_no_code() {
+    let world = World::new();
+    let output = world.command(&["run", "--", "true"]).current_dir(world.path("user")).output().unwrap();
+    assert_eq!(output.status.code(), Some(125));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--no-code"), "{output:?}");
+}
+
+#[test]
+fn two_runs_at_once() {
+    let world = World::new();
+    world.write("d/x", "1");
+    world.ok(&["dataset", "add", "d", "--name", "d"]);
+    let script = "cat /data/d/x; echo $ASEPTIC_RUN_ID > /out/id; echo $ASEPTIC_RUN_ID > /work/id";
+    let children: Vec<_> = (0..8)
+        .map(|_| world.command(&["run", "--quiet", "--data", "d=d", "--", "sh", "-c", script]).spawn().unwrap())
+        .collect();
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    let runs = world.json(&["runs", "--json"]);
+    let runs = runs["runs"].as_array().unwrap();
+    assert_eq!(runs.len(), 8);
+    for run in runs {
+        let id = run["run"].as_str().unwrap();
+        let to = format!("exported/{id}");
+        world.ok(&["export", id, "--to", &to]);
+        for name in ["out/id", "work/id"] {
+            let text = fs::read_to_string(world.path("project").join(&to).join(name)).unwrap();
+            assert_eq!(text.trim(), id);
+        }
+    }
+    assert!(world.ok(&["ledger", "verify"]).starts_with("verified 41 entries"));
+    world.assert_no_leftovers();
+}
+
+#[test]
+fn a_second_command_during_an_import() {
+    let world = World::new();
+    for number in 0..2_000 {
+        world.write(&format!("big/{number}"), number.to_string().repeat(100));
+    }
+    let mut import = world.command(&["dataset", "add", "big", "--name", "big"]).spawn().unwrap();
+    wait_until("the store is there", || world.path("state/projects/default/store/tmp").exists());
+    world.shell("echo meanwhile");
+    assert!(import.wait().unwrap().success());
+    assert_eq!(world.json(&["dataset", "list", "--json"])["versions"][0]["files"], 2_000);
+}
+
+#[test]
+fn a_job_that_forks_without_end() {
+    let world = World::new();
+    let bomb = "import os
+while True:
+    try: os.fork()
+    except OSError: pass";
+    let limits = ["--limit", "wall=1500ms", "--limit", "grace=200ms", "--limit", "processes=64"];
+    let (_, run) = world.run_json(&[&limits[..], &["--no-code", "--", "/usr/bin/python3", "-c", bomb]].concat());
+    assert_eq!(run["status"], "failed", "{run:#}");
+    assert!(run["reason"].as_str().unwrap().starts_with("wall-clock limit"), "{run:#}");
+    world.assert_no_leftovers();
+    assert_eq!(world.shell("echo alive"), "alive\n");
+}
+
+/// Runs a script with `$STATE` on a file system of `size`, in namespaces of its own.
+fn on_small_disk(world: &World, size: &str, script: &str) -> String {
+    let program = std::env::var_os("NEXTEST_BIN_EXE_aseptic").unwrap_or_else(|| env!("CARGO_BIN_EXE_aseptic").into());
+    let whole = format!(
+        "mkdir small && mount -t tmpfs -o size={size} none small && export ASEPTIC_HOME=$PWD/small/state && {script}"
+    );
+    let output = Command::new("unshare")
+        .args(["--user", "--map-current-user", "--keep-caps", "--mount", "sh", "-c", &whole])
+        .current_dir(world.path("project"))
+        .env("A", program)
+        .env("HOME", world.path("user"))
+        .output()
+        .unwrap();
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
+}
+
+#[test]
+fn a_full_disk_during_an_import() {
+    let world = World::new();
+    world.write("small-data/x", "1");
+    world.write("data/big", vec![7; 12 << 20]);
+    let script = "$A dataset add small-data --name kept; $A dataset add data --name big; echo code $?; $A dataset list; \
+                  $A dataset verify kept; $A ledger verify --quiet";
+    let seen = on_small_disk(&world, "8m", script);
+    assert!(seen.contains("code 5") && seen.contains("free"), "{seen}");
+    assert!(seen.contains("verified kept@1") && seen.contains("verified 1 entries"), "{seen}");
+    assert!(!seen.contains("big@1"), "{seen}");
+}
+
+#[test]
+fn a_job_that_fills_its_scratch() {
+    let world = World::new();
+    let script = "$A run --no-code -- sh -c 'echo first > /out/first'; \
+                  $A run --no-code --limit wall=60s -- sh -c 'echo kept > /out/kept; cat /dev/zero > /tmp/fill; exit 1'; echo code $?; \
+                  $A run --no-code --limit wall=60s -- sh -c 'cat /dev/zero > /out/fill; exit 1'; echo code $?; \
+                  $A runs; $A ledger verify --quiet; $A export latest --to there; ls -d small/state/runs/default/*";
+    let seen = on_small_disk(&world, "24m", script);
+    assert!(!seen.contains("error:"), "{seen}");
+    assert_eq!(seen.matches("failed: the disk is almost full").count(), 2, "{seen}");
+    assert!(seen.contains("verified 12 entries"), "{seen}");
+}
