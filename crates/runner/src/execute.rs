@@ -116,7 +116,11 @@ impl Supervisor {
                 }
             }
             if ready.ended {
-                return Ok(self.running.wait());
+                let ended = self.running.wait();
+                if ended != Ended::Exited(0) {
+                    self.clock.check_disk(); // It may have met the end of the disk before we did.
+                }
+                return Ok(ended);
             }
             self.clock.check(&self.running);
         }
@@ -257,10 +261,18 @@ impl Clock {
             self.cause = Some(Cause::Wall(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX)));
             self.ask_to_end(libc_signal::TERM, running);
         }
-        if self.cause != Some(Cause::Disk) && free_and_total(&self.disk).0 < self.disk_floor {
-            self.cause = Some(Cause::Disk);
+        if self.check_disk() {
             running.kill(); // Asking would give it time to fill the rest.
         }
+    }
+
+    /// Whether the disk is almost full, which then is the cause of the end.
+    fn check_disk(&mut self) -> bool {
+        let full = free_and_total(&self.disk).0 < self.disk_floor;
+        if full {
+            self.cause = Some(Cause::Disk);
+        }
+        full
     }
 
     /// What a person or a scheduler sends goes to the job; the job decides, within the grace period.

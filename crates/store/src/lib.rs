@@ -17,6 +17,7 @@ mod files;
 mod forest;
 mod import;
 mod index;
+mod left;
 mod object;
 mod parallel;
 mod remove;

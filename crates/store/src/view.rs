@@ -42,7 +42,12 @@ impl Store {
     }
 
     /// Builds the whole view of `digest` under `name`.
-    pub(crate) fn full_view(&self, digest: &Digest, name: &str, surface: Surface) -> Result<PathBuf, ViewError> {
+    pub(crate) fn full_view(
+        &self,
+        digest: &Digest,
+        name: &str,
+        surface: Surface,
+    ) -> Result<PathBuf, ViewError> {
         let mut walk = self.walk(digest)?;
         let entries = std::iter::from_fn(move || Some(walk.step()?.map(shown)));
         self.build_view(*digest, name, surface, entries)

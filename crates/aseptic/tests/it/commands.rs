@@ -9,11 +9,15 @@ fn help() {
     let world = World::new();
     assert_snapshot!("help", world.run(&["--help"]));
     assert_snapshot!("help-run", world.run(&["run", "--help"]));
-    for command in ["init", "plan", "runs", "show", "logs", "export", "lineage", "doctor", "catalog", "completions"] {
+    for command in
+        ["init", "plan", "runs", "show", "logs", "export", "lineage", "doctor", "catalog", "completions"]
+    {
         let text = world.ok(&[command, "--help"]);
         assert!(text.contains("Usage: aseptic"), "{text}");
     }
-    for (command, action) in [("dataset", "add"), ("dataset", "verify"), ("ledger", "verify"), ("ledger", "show")] {
+    for (command, action) in
+        [("dataset", "add"), ("dataset", "verify"), ("ledger", "verify"), ("ledger", "show")]
+    {
         assert!(world.ok(&[command, action, "--help"]).contains("Usage: aseptic"));
     }
     assert!(world.ok(&["completions", "bash"]).contains("_aseptic"));

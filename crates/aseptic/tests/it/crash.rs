@@ -10,7 +10,8 @@ fn a_killed_supervisor_takes_its_job_along_and_the_run_is_sealed_as_aborted() {
     let world = World::new();
     world.shell("echo before > /out/before");
     let marker = format!("job-of-{}", std::process::id());
-    let script = format!(": {marker}; echo partial > /out/partial; echo ready; (setsid sleep 1000 &) ; sleep 1000");
+    let script =
+        format!(": {marker}; echo partial > /out/partial; echo ready; (setsid sleep 1000 &) ; sleep 1000");
     let mut command = world.command(&["run", "--quiet", "--", "sh", "-c", &script]);
     let mut supervisor = command.stdout(Stdio::piped()).spawn().unwrap();
     let mut ready = [0; 6];

@@ -13,7 +13,8 @@ fn the_environment_is_clean() {
     let output = command.env("AWS_SECRET_ACCESS_KEY", "sesame").env("LD_PRELOAD", "").output().unwrap();
     let seen = String::from_utf8(output.stdout).unwrap();
     assert!(!seen.contains("sesame") && !seen.contains("LD_PRELOAD"), "{seen}");
-    for name in ["HOME=/home/job", "ASEPTIC_OUT=/out", "HF_HOME=/home/job/.cache/huggingface", "TMPDIR=/tmp"] {
+    for name in ["HOME=/home/job", "ASEPTIC_OUT=/out", "HF_HOME=/home/job/.cache/huggingface", "TMPDIR=/tmp"]
+    {
         assert!(seen.lines().any(|line| line == name), "{name}: {seen}");
     }
 }
@@ -24,7 +25,8 @@ fn the_job_works_in_a_private_copy_of_the_tree() {
     world.write("code/a.txt", "as it was");
     world.write("code/deep/b.txt", "b");
     let before = contents(&world.path("project"));
-    let script = "cd code && echo new > a.txt && echo more > deep/c.txt && rm deep/b.txt && mkdir deep/d && pwd";
+    let script =
+        "cd code && echo new > a.txt && echo more > deep/c.txt && rm deep/b.txt && mkdir deep/d && pwd";
     let (code, run) = world.run_json(&["--", "sh", "-c", script]);
     assert_eq!(code, 0, "{run:#}");
     let outputs: Vec<_> = run["outputs"].as_array().unwrap().iter().map(|output| &output["path"]).collect();
@@ -57,13 +59,17 @@ fn inputs_are_read_only_and_exactly_what_was_named() {
         for attempt in 'echo 9 > dir/x.csv' 'rm file/y.csv' 'touch dir/new' 'chmod 777 dir/x.csv' 'mv dir d2'; do
             sh -c \"$attempt\" 2>/dev/null && echo \"breached: $attempt\"
         done; true";
-    let data = ["run", "--quiet", "--no-code", "--data", "dir=dir", "--data", "file=file@1", "--", "sh", "-c"];
+    let data =
+        ["run", "--quiet", "--no-code", "--data", "dir=dir", "--data", "file=file@1", "--", "sh", "-c"];
     let seen = world.ok(&[&data[..], &[script]].concat());
     assert_eq!(seen, "./dir/x.csv\n./file/y.csv\n1\n2\n");
     // The twin: the same attempts work on the user's own files.
     let twin = Command::new("sh")
-        .args(["-c", "cd \"$0\" && mkdir dir file && echo 1 > dir/x.csv && echo 2 > file/y.csv && echo 9 > dir/x.csv \
-               && rm file/y.csv && touch dir/new && chmod 777 dir/x.csv && mv dir d2"])
+        .args([
+            "-c",
+            "cd \"$0\" && mkdir dir file && echo 1 > dir/x.csv && echo 2 > file/y.csv && echo 9 > dir/x.csv \
+               && rm file/y.csv && touch dir/new && chmod 777 dir/x.csv && mv dir d2",
+        ])
         .arg(world.path("user"))
         .status();
     assert!(twin.unwrap().success());
@@ -140,12 +146,25 @@ fn two_runs_of_one_dataset_share_no_locks() {
     world.ok(&["dataset", "add", "d", "--name", "d"]);
     let hold = "import fcntl, time, os; f = open('/data/d/x'); fcntl.flock(f, fcntl.LOCK_EX); print('held', flush=True)
 while not os.path.exists('/work/never'): time.sleep(0.05)";
-    let mut holder = world.command(&["run", "--quiet", "--data", "d=d", "--limit", "wall=50s", "--limit", "grace=1s",
-        "--", "/usr/bin/python3", "-c", hold]);
+    let mut holder = world.command(&[
+        "run",
+        "--quiet",
+        "--data",
+        "d=d",
+        "--limit",
+        "wall=50s",
+        "--limit",
+        "grace=1s",
+        "--",
+        "/usr/bin/python3",
+        "-c",
+        hold,
+    ]);
     let mut holder = holder.stdout(std::process::Stdio::piped()).spawn().unwrap();
     let mut first = [0; 4];
     std::io::Read::read_exact(holder.stdout.as_mut().unwrap(), &mut first).unwrap();
-    let take = "import fcntl; f = open('/data/d/x'); fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB); print('free')";
+    let take =
+        "import fcntl; f = open('/data/d/x'); fcntl.flock(f, fcntl.LOCK_EX | fcntl.LOCK_NB); print('free')";
     let seen = world.ok(&["run", "--quiet", "--data", "d=d", "--", "/usr/bin/python3", "-c", take]);
     assert_eq!(seen, "free\n");
     holder.kill().unwrap();

@@ -65,7 +65,8 @@ fn lineage_goes_through_runs() {
     assert!(lineage.contains("dataset raw@1") && lineage.contains("as /data/model into"), "{lineage}");
     let lineage = world.json(&["lineage", "raw", "--json"]);
     let edges = lineage["to"]["edges"].as_array().unwrap();
-    let readers: Vec<_> = edges.iter().filter(|edge| edge["kind"] == "read").map(|edge| &edge["input"]).collect();
+    let readers: Vec<_> =
+        edges.iter().filter(|edge| edge["kind"] == "read").map(|edge| &edge["input"]).collect();
     assert_eq!(readers, ["d", "model"], "train and evaluate: {lineage:#}");
     let evaluated = world.json(&["show", "evaluate", "--json"]);
     assert_eq!(evaluated["labels"], serde_json::json!(["pii"]), "labels flow through the artifact");
@@ -99,7 +100,9 @@ fn one_changed_byte_is_found_and_named() {
     world.ok(&["run", "--", "true"]);
     world.ok(&["run", "--", "true"]);
     let copy = world.path("copy");
-    assert!(Command::new("cp").arg("-r").arg(world.path("state/ledger")).arg(&copy).status().unwrap().success());
+    assert!(
+        Command::new("cp").arg("-r").arg(world.path("state/ledger")).arg(&copy).status().unwrap().success()
+    );
     let verify = ["ledger", "verify", "--ledger", copy.to_str().unwrap()];
     assert!(world.ok(&verify).starts_with("verified 8 entries"));
     let log = copy.join("log");
@@ -121,11 +124,13 @@ fn one_changed_byte_is_found_and_named() {
 fn a_python_environment_is_captured_and_mounted_read_only() {
     let world = World::new();
     let venv = world.path("project/.venv");
-    let made = Command::new("/usr/bin/python3").args(["-m", "venv", "--without-pip"]).arg(&venv).output().unwrap();
+    let made =
+        Command::new("/usr/bin/python3").args(["-m", "venv", "--without-pip"]).arg(&venv).output().unwrap();
     assert!(made.status.success(), "{made:?}");
     let site = fs::read_dir(venv.join("lib")).unwrap().next().unwrap().unwrap().path().join("site-packages");
     fs::create_dir_all(site.join("demo-1.5.dist-info")).unwrap();
-    fs::write(site.join("demo-1.5.dist-info/METADATA"), "Metadata-Version: 2.1\nName: demo\nVersion: 1.5\n").unwrap();
+    fs::write(site.join("demo-1.5.dist-info/METADATA"), "Metadata-Version: 2.1\nName: demo\nVersion: 1.5\n")
+        .unwrap();
     fs::write(site.join("demo.py"), "answer = 42\n").unwrap();
     world.write(".gitignore", ".venv\n");
     world.write("aseptic.toml", "[project]\nname = \"p\"\n[experiment.a]\ncommand = [\"python\", \"a.py\"]\nenv = { python = \".venv\" }\n");

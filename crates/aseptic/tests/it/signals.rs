@@ -8,12 +8,17 @@ use crate::world::World;
 #[test]
 fn exit_codes_are_the_jobs() {
     let world = World::new();
-    for (script, code) in [("exit 0", 0), ("exit 7", 7), ("kill -TERM $$", 143), ("kill -SEGV $$", 139), ("kill -KILL $$", 137)] {
+    for (script, code) in
+        [("exit 0", 0), ("exit 7", 7), ("kill -TERM $$", 143), ("kill -SEGV $$", 139), ("kill -KILL $$", 137)]
+    {
         let output = world.output(&["run", "--quiet", "--", "sh", "-c", script]);
         assert_eq!(output.status.code(), Some(code), "{script}");
     }
     let (_, run) = world.run_json(&["--", "sh", "-c", "kill -USR1 $$"]);
-    assert_eq!((&run["status"], &run["signal"], &run["exit_code"]), (&"failed".into(), &10.into(), &().into()));
+    assert_eq!(
+        (&run["status"], &run["signal"], &run["exit_code"]),
+        (&"failed".into(), &10.into(), &().into())
+    );
 }
 
 /// Starts a job that has set its traps when this returns.

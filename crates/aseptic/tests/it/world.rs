@@ -131,7 +131,8 @@ fn settle_durations(text: &str) -> String {
     let mut settled = String::new();
     let mut words = text.split(' ').peekable();
     while let Some(word) = words.next() {
-        let number = !word.is_empty() && word.trim_start_matches('(').chars().all(|c| c.is_ascii_digit() || c == '.');
+        let number =
+            !word.is_empty() && word.trim_start_matches('(').chars().all(|c| c.is_ascii_digit() || c == '.');
         match words.peek() {
             Some(unit) if number && (*unit == "ms" || *unit == "s") => {
                 words.next();

@@ -1,15 +1,23 @@
 //! What of the machine can change a result.
 
-use std::fs;
+use std::fs::File;
+use std::io::Read;
 
 use aseptic_model::Host;
+
+/// Length of the description of one processor, at most.
+const PROCESSOR_BYTES_MAX: u64 = 4096;
 
 /// Kernel, architecture and processor of this machine.
 ///
 /// Source: uname(2), `/proc/cpuinfo`.
 pub(crate) fn host() -> Host {
     let system = rustix::system::uname();
-    let processors = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    // The first processor stands for all: on a large machine the whole list takes the kernel long to make.
+    let mut processors = String::new();
+    if let Ok(file) = File::open("/proc/cpuinfo") {
+        let _ = file.take(PROCESSOR_BYTES_MAX).read_to_string(&mut processors);
+    }
     let field = |name: &str| {
         let line = processors.lines().find(|line| line.split(':').next().map(str::trim_end) == Some(name))?;
         Some(line.split_once(':')?.1.trim().to_owned())

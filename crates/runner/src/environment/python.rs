@@ -2,13 +2,17 @@
 //!
 //! **Invariant:** nothing of the environment is executed. Its `.pth` files and `sitecustomize` are code
 //! that would run outside the jail; everything here comes from files.
+//! **Invariant:** a file of the environment cannot make this wait (FIFO), read without end, or mount more
+//! than Python: an installation that is also a home directory is refused.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
-use aseptic_model::{Class, Diagnose, Diagnosis, Digest, Package, Python};
+use aseptic_model::{Class, Diagnose, Diagnosis, Digest, Package, Python, escape_bytes};
+use rustix::fs::{Mode, OFlags};
+use serde::Deserialize;
 
 /// A Python environment as found.
 #[derive(Debug)]
@@ -38,6 +42,9 @@ pub enum EnvironmentError {
     /// `pyvenv.cfg` does not say where Python is.
     #[error("`{0}` names no `home`")]
     Config(String),
+    /// What is named starts an interpreter and is none, such as a shim of pyenv.
+    #[error("`{0}` is a script that looks for Python elsewhere")]
+    Script(String),
     /// Mounting it would show what it must not.
     #[error("the Python of `{path}` is installed right in `{prefix}`, which holds more than Python")]
     TooWide {
@@ -58,6 +65,10 @@ impl Diagnose for EnvironmentError {
             Self::Config(_) => {
                 ("environment/config", "make the venv again with `python3 -m venv --clear DIR`")
             }
+            Self::Script(_) => (
+                "environment/script",
+                "name the interpreter that `python3 -c 'import sys; print(sys.executable)'` prints",
+            ),
             Self::TooWide { .. } => (
                 "environment/too-wide",
                 "install Python in a directory of its own, and make the venv from there",
@@ -67,12 +78,16 @@ impl Diagnose for EnvironmentError {
     }
 }
 
-/// Longest text file of an environment that is read, and largest interpreter.
-const TEXT_BYTES_MAX: u64 = 16 << 20;
+/// Longest start of a text file of an environment that is looked at: the headers of a package come first.
+const TEXT_BYTES_MAX: u64 = 64 << 10;
+/// Largest list of installed files that is hashed: that of a package with a hundred thousand files.
+const RECORD_BYTES_MAX: u64 = 16 << 20;
+/// Largest interpreter: statically linked ones have a hundred megabytes.
 const INTERPRETER_BYTES_MAX: u64 = 256 << 20;
-
 /// Links between `bin/python` and the executable file; Linux itself follows forty.
 const LINKS_MAX: usize = 40;
+/// Longest name or version of a package.
+const WORD_CHARACTERS_MAX: usize = 200;
 
 /// Directories that every jail shows anyway.
 const SYSTEM: [&str; 6] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64"];
@@ -82,133 +97,225 @@ const SYSTEM: [&str; 6] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64"];
 /// # Errors
 /// [`EnvironmentError`].
 ///
-/// Source: PEP 405 (`pyvenv.cfg`), the packaging specification "Recording installed projects".
+/// Source: PEP 405 (`pyvenv.cfg`), PEP 610 (`direct_url.json`), the packaging specification "Recording
+/// installed projects".
 pub(crate) fn capture(path: &Path) -> Result<Captured, EnvironmentError> {
     let shown = || path.display().to_string();
     let failed = |source| EnvironmentError::NotPython { path: shown(), source };
-    let path = std::path::absolute(path).map_err(failed)?;
-    let (prefix, program) = if path.is_dir() {
-        let bin = path.join("bin");
-        let program = ["python3", "python"].map(|name| bin.join(name)).into_iter().find(|file| file.exists());
-        (path.clone(), program.ok_or_else(|| failed(io::ErrorKind::NotFound.into()))?)
-    } else {
-        let bin = path.parent().unwrap_or(Path::new("/"));
-        (bin.parent().unwrap_or(Path::new("/")).to_owned(), path.clone())
-    };
-    let config = prefix.join("pyvenv.cfg");
-    let config = match read_text(&config) {
-        Ok(text) => Some(text),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(failed(error)),
-    };
-    let interpreter = program.canonicalize().map_err(failed)?;
-    let base_prefix = match &config {
-        Some(text) => {
-            let home = setting(text, "home").ok_or_else(|| EnvironmentError::Config(shown()))?;
-            let home = Path::new(home).canonicalize().map_err(failed)?;
-            home.parent().unwrap_or(Path::new("/")).to_owned()
-        }
-        None => interpreter.parent().and_then(Path::parent).unwrap_or(Path::new("/")).to_owned(),
-    };
-    let version = config
-        .as_deref()
-        .and_then(|text| setting(text, "version").or_else(|| setting(text, "version_info")))
-        .map(str::to_owned)
-        .or_else(|| version_of(&interpreter, &base_prefix))
-        .unwrap_or_else(|| "unknown".to_owned());
-    let system_packages = config.as_deref().is_none_or(|text| {
-        setting(text, "include-system-site-packages").is_some_and(|value| value.eq_ignore_ascii_case("true"))
-    });
-    let mut found = Packages::default();
-    found.scan(&prefix);
-    if system_packages && base_prefix != prefix {
-        found.scan(&base_prefix);
-    }
-    let mut mounts = links_on_the_way(&program);
-    mounts.extend([prefix.clone(), base_prefix.clone()]);
-    let mounts = outermost(mounts);
-    if let Some(wide) = mounts.iter().find(|mount| is_too_wide(mount)) {
+    let place = Place::find(path)?;
+    let mounts = place.mounts();
+    if let Some(wide) = mounts.iter().find(|mount| holds_more(mount)) {
         return Err(EnvironmentError::TooWide { path: shown(), prefix: wide.display().to_string() });
     }
+    let mut found = Packages::default();
+    found.scan(&place.prefix);
+    if place.system_packages && place.base_prefix != place.prefix {
+        found.scan(&place.base_prefix);
+    }
+    found.outside.retain(|path| !mounts.iter().any(|mount| path.starts_with(mount)) && !is_system(path));
+    let text = |path: &Path| path.to_str().map(str::to_owned).ok_or(io::ErrorKind::InvalidFilename.into());
     let python = Python {
-        prefix: prefix.display().to_string(),
-        base_prefix: base_prefix.display().to_string(),
-        version,
-        interpreter: Digest::of(&read_bounded(&interpreter, INTERPRETER_BYTES_MAX).map_err(failed)?),
+        prefix: text(&place.prefix).map_err(failed)?,
+        base_prefix: text(&place.base_prefix).map_err(failed)?,
+        version: place.version,
+        interpreter: place.digest,
         packages: found.packages.into_iter().collect(),
     };
-    let bin = program.parent().unwrap_or(Path::new("/")).to_owned();
-    Ok(Captured { python, mounts, bin, outside: found.outside })
+    let bin = place.program.parent().unwrap_or(Path::new("/")).to_owned();
+    Ok(Captured { python, mounts, bin, outside: found.outside.iter().map(|path| remark(path)).collect() })
+}
+
+fn remark(outside: &Path) -> String {
+    format!(
+        "`{}` is installed from outside the environment, and the run does not see it there",
+        escape_bytes(outside.as_os_str().as_encoded_bytes())
+    )
+}
+
+/// Where the parts of an environment are.
+struct Place {
+    prefix: PathBuf,
+    base_prefix: PathBuf,
+    /// The name under which the interpreter is started.
+    program: PathBuf,
+    /// Its executable file.
+    interpreter: PathBuf,
+    digest: Digest,
+    version: String,
+    system_packages: bool,
+}
+
+impl Place {
+    fn find(path: &Path) -> Result<Self, EnvironmentError> {
+        let shown = || path.display().to_string();
+        let failed = |source| EnvironmentError::NotPython { path: shown(), source };
+        let missing = |what: &str| failed(io::Error::new(io::ErrorKind::NotFound, what.to_owned()));
+        // As it was named, because programs in it may name it so too; but without `..`.
+        let mut path = std::path::absolute(path).map_err(failed)?;
+        if path.components().any(|part| part == Component::ParentDir) {
+            path = path.canonicalize().map_err(failed)?;
+        }
+        let named = if path.is_dir() {
+            let programs = ["python3", "python"].map(|name| path.join("bin").join(name));
+            let program = programs.into_iter().find(|program| program.exists());
+            program.ok_or_else(|| missing("it has no bin/python3"))?
+        } else {
+            path
+        };
+        let interpreter = named.canonicalize().map_err(failed)?;
+        let bytes = read(&interpreter, INTERPRETER_BYTES_MAX, Longer::Refuse).map_err(failed)?;
+        if !bytes.starts_with(b"\x7fELF") {
+            return Err(EnvironmentError::Script(shown()));
+        }
+        let digest = Digest::of(&bytes);
+        let prefix = above(&named);
+        let config = match read(&prefix.join("pyvenv.cfg"), TEXT_BYTES_MAX, Longer::Refuse) {
+            Ok(bytes) => String::from_utf8_lossy(&bytes).into_owned(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let base_prefix =
+                    [above(&interpreter), prefix].into_iter().find(|prefix| is_installation(prefix));
+                let base_prefix =
+                    base_prefix.ok_or_else(|| missing("there is no standard library beside it"))?;
+                let version = version_of(&interpreter, &base_prefix);
+                let prefix = base_prefix.clone();
+                let program = interpreter.clone();
+                return Ok(Self {
+                    prefix,
+                    base_prefix,
+                    program,
+                    interpreter,
+                    digest,
+                    version,
+                    system_packages: false,
+                });
+            }
+            Err(error) => return Err(failed(error)),
+        };
+        let home = setting(&config, "home").filter(|home| home.starts_with('/'));
+        let home = PathBuf::from(home.ok_or_else(|| EnvironmentError::Config(shown()))?);
+        // Python looks for its library above `home`, and above the file that the interpreter really is.
+        let bases = [above(&home.join("python")), above(&interpreter)];
+        let base_prefix = bases.into_iter().find(|base| is_installation(base));
+        let base_prefix =
+            base_prefix.ok_or_else(|| missing("the installation that it was made from is gone"))?;
+        let version = ["version", "version_info"].into_iter().find_map(|key| setting(&config, key));
+        Ok(Self {
+            version: version.and_then(release).unwrap_or_else(|| version_of(&interpreter, &base_prefix)),
+            system_packages: setting(&config, "include-system-site-packages")
+                .is_some_and(|value| value.eq_ignore_ascii_case("true")),
+            prefix,
+            base_prefix,
+            program: named,
+            interpreter,
+            digest,
+        })
+    }
+
+    /// Both prefixes, and the directory of every link from the program to its file that is in neither.
+    fn mounts(&self) -> Vec<PathBuf> {
+        let mut mounts = BTreeSet::from([self.prefix.clone(), self.base_prefix.clone()]);
+        let real = above(&self.interpreter);
+        if is_installation(&real) {
+            mounts.insert(real);
+        }
+        let mut at = self.program.clone();
+        for _ in 0..LINKS_MAX {
+            let Ok(to) = fs::read_link(&at) else { break };
+            at = at.parent().unwrap_or(Path::new("/")).join(to);
+            let Some((directory, name)) = at.parent().zip(at.file_name()) else { break };
+            let directory = if directory.components().any(|part| part == Component::ParentDir) {
+                directory.canonicalize().unwrap_or_else(|_| directory.to_owned())
+            } else {
+                directory.to_owned()
+            };
+            at = directory.join(name);
+            mounts.insert(directory);
+        }
+        let inside = |path: &Path| mounts.iter().any(|other| other != path && path.starts_with(other));
+        mounts.iter().filter(|path| !is_system(path) && !inside(path)).cloned().collect()
+    }
+}
+
+/// The prefix of `…/bin/python`.
+fn above(program: &Path) -> PathBuf {
+    program.parent().and_then(Path::parent).unwrap_or(Path::new("/")).to_owned()
+}
+
+/// Whether the standard library is below `prefix`: the mark that Python itself looks for.
+fn is_installation(prefix: &Path) -> bool {
+    ["lib", "lib64"].iter().any(|lib| libraries(&prefix.join(lib)).any(|lib| lib.join("os.py").is_file()))
+}
+
+/// The `python3.…` directories in `lib`.
+fn libraries(lib: &Path) -> impl Iterator<Item = PathBuf> {
+    entries(lib)
+        .into_iter()
+        .filter(|path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"python3")))
+}
+
+fn is_system(path: &Path) -> bool {
+    SYSTEM.iter().any(|system| path.starts_with(system))
+}
+
+/// Whether mounting `directory` would show more than Python: everything, a home, or `~/.local`.
+fn holds_more(directory: &Path) -> bool {
+    let home = |path: &Path| {
+        path == Path::new("/root")
+            || path.parent() == Some(Path::new("/home"))
+            || [".ssh", ".bashrc", ".profile"].iter().any(|name| path.join(name).symlink_metadata().is_ok())
+    };
+    [Path::new("/"), Path::new("/home")].contains(&directory)
+        || directory.file_name().is_some_and(|name| name == ".local")
+        || directory.canonicalize().is_ok_and(|real| home(&real))
+        || home(directory)
 }
 
 /// The value of `key` in a `pyvenv.cfg`.
 fn setting<'t>(text: &'t str, key: &str) -> Option<&'t str> {
     text.lines().find_map(|line| {
         let (name, value) = line.split_once('=')?;
-        (name.trim().eq_ignore_ascii_case(key)).then(|| value.trim())
+        name.trim().eq_ignore_ascii_case(key).then(|| value.trim())
     })
 }
 
-/// Of an installation without `pyvenv.cfg`: `python3.11` is 3.11 at least.
-fn version_of(interpreter: &Path, prefix: &Path) -> Option<String> {
-    let name = interpreter.file_name()?.to_str()?;
-    let version = name.strip_prefix("python").filter(|version| version.contains('.'));
+/// `3.11.7` of `3.11.7` and of `3.11.7.final.0`.
+fn release(text: &str) -> Option<String> {
+    let number =
+        |part: &&str| !part.is_empty() && part.len() < 6 && part.bytes().all(|byte| byte.is_ascii_digit());
+    let numbers: Vec<_> = text.split('.').take_while(number).take(3).collect();
+    (numbers.len() > 1).then(|| numbers.join("."))
+}
+
+/// Of an installation: what its headers say, else what the name of its executable file says.
+fn version_of(interpreter: &Path, prefix: &Path) -> String {
+    let name = interpreter.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let headers = prefix.join("include").join(name).join("patchlevel.h");
-    let exact = read_text(&headers).ok().and_then(|text| {
+    let exact = read(&headers, TEXT_BYTES_MAX, Longer::Cut).ok().and_then(|bytes| {
+        let text = String::from_utf8_lossy(&bytes).into_owned();
         let line = text.lines().find(|line| line.contains("PY_VERSION "))?;
-        Some(line.split('"').nth(1)?.to_owned())
+        release(line.split('"').nth(1)?)
     });
-    exact.or_else(|| version.map(str::to_owned))
-}
-
-/// Directories that hold a link between the program's name and its executable file.
-fn links_on_the_way(program: &Path) -> Vec<PathBuf> {
-    let mut directories = Vec::new();
-    let mut at = program.to_owned();
-    for _ in 0..LINKS_MAX {
-        let Ok(to) = fs::read_link(&at) else { break };
-        at = at.parent().unwrap_or(Path::new("/")).join(to);
-        // `…/bin/python3.11` needs all of `…`: the libraries are beside `bin`.
-        directories
-            .extend(at.parent().and_then(Path::parent).map(|dir| dir.canonicalize().unwrap_or(dir.into())));
-    }
-    directories
-}
-
-/// Those of `directories` that no jail shows anyway and that lie in no other.
-fn outermost(directories: Vec<PathBuf>) -> Vec<PathBuf> {
-    let all: BTreeSet<_> = directories.into_iter().collect();
-    let shown = |path: &Path| SYSTEM.iter().any(|system| path.starts_with(system));
-    let inside = |path: &Path| all.iter().any(|other| other != path && path.starts_with(other));
-    all.iter().filter(|path| !shown(path) && !inside(path)).cloned().collect()
-}
-
-/// Whether mounting `prefix` would show other things than Python: the root, a home directory, or anything
-/// that is not laid out as an installation.
-fn is_too_wide(prefix: &Path) -> bool {
-    prefix.components().count() < 3 && prefix != Path::new("/opt")
-        || !prefix.join("bin").is_dir()
-        || prefix.join(".ssh").exists()
-        || prefix.join(".bashrc").exists()
+    let named = || name.strip_prefix("python").and_then(release);
+    exact.or_else(named).unwrap_or_else(|| "unknown".to_owned())
 }
 
 #[derive(Default)]
 struct Packages {
     packages: BTreeSet<Package>,
-    outside: Vec<String>,
+    /// Directories that the environment imports from.
+    outside: BTreeSet<PathBuf>,
 }
 
 impl Packages {
     /// Adds what is installed below `prefix`.
     fn scan(&mut self, prefix: &Path) {
-        for lib in ["lib", "lib64", "local/lib"].map(|name| prefix.join(name)) {
+        for lib in ["lib", "lib64", "local/lib"].map(|lib| prefix.join(lib)) {
             if lib.is_symlink() {
                 continue; // `lib64` is `lib` again.
             }
-            for python in entries(&lib).filter(|path| is_named(path, "python3")) {
-                for name in ["site-packages", "dist-packages"] {
-                    self.scan_site(&python.join(name));
-                }
+            for python in libraries(&lib) {
+                self.scan_site(&python.join("site-packages"));
+                self.scan_site(&python.join("dist-packages"));
             }
         }
     }
@@ -216,57 +323,86 @@ impl Packages {
     fn scan_site(&mut self, site: &Path) {
         for path in entries(site) {
             match path.extension().and_then(|extension| extension.to_str()) {
-                Some("dist-info") => self.add(&path, "METADATA"),
-                Some("egg-info") if path.is_dir() => self.add(&path, "PKG-INFO"),
-                Some("egg-link") => self.point_out(&path),
-                Some("pth") if is_named(&path, "__editable__") => self.point_out(&path),
+                Some("dist-info") => self.add(&path, &path.join("METADATA")),
+                Some("egg-info") if path.is_dir() => self.add(&path, &path.join("PKG-INFO")),
+                Some("egg-info") => self.add(&path, &path),
+                Some("egg-link" | "pth") => self.follow(&path),
                 _ => {}
             }
         }
     }
 
-    fn add(&mut self, directory: &Path, file: &str) {
-        let Ok(text) = read_text(&directory.join(file)) else { return };
+    /// Adds the package of `installed`, by its headers or, if those cannot be read, by its file name.
+    fn add(&mut self, installed: &Path, headers: &Path) {
+        let bytes = read(headers, TEXT_BYTES_MAX, Longer::Cut).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
         // Headers end at the first empty line; what follows is a description.
-        let headers: Vec<_> = text.lines().take_while(|line| !line.is_empty()).collect();
-        let header =
-            |name: &str| headers.iter().find_map(|line| Some(line.strip_prefix(name)?.trim().to_owned()));
-        if let (Some(name), Some(version)) = (header("Name:"), header("Version:")) {
-            let record = read_bounded(&directory.join("RECORD"), TEXT_BYTES_MAX).ok();
-            let record = record.map(|bytes| Digest::of(&bytes));
-            self.packages.insert(Package { name, version, record });
+        let header = |name: &str| {
+            let line =
+                text.lines().take_while(|line| !line.is_empty()).find_map(|line| line.strip_prefix(name));
+            line.map(str::trim).filter(|word| !word.is_empty() && word.chars().count() <= WORD_CHARACTERS_MAX)
+        };
+        let stem = installed.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
+        let (name, version) = stem.split_once('-').unwrap_or((&stem, "unknown"));
+        let record = read(&installed.join("RECORD"), RECORD_BYTES_MAX, Longer::Refuse).ok();
+        self.packages.insert(Package {
+            name: header("Name:").unwrap_or(name).to_owned(),
+            version: header("Version:").unwrap_or(version).to_owned(),
+            record: record.map(|bytes| Digest::of(&bytes)),
+        });
+        let url = read(&installed.join("direct_url.json"), TEXT_BYTES_MAX, Longer::Refuse).ok();
+        let url: Option<DirectUrl> = url.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        if let Some(DirectUrl { url, dir_info: Some(DirInfo { editable: true }) }) = url {
+            self.outside.insert(url.strip_prefix("file://").unwrap_or(&url).into());
         }
     }
 
-    fn point_out(&mut self, link: &Path) {
-        self.outside.push(format!(
-            "`{}` refers to code outside the environment, which the run does not see unless it is part of /work",
-            link.display()
-        ));
+    /// Adds the directories that a `.pth` or `.egg-link` file names.
+    fn follow(&mut self, file: &Path) {
+        let bytes = read(file, TEXT_BYTES_MAX, Longer::Cut).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
+        self.outside
+            .extend(text.lines().map(str::trim).filter(|line| line.starts_with('/')).map(PathBuf::from));
     }
 }
 
-fn is_named(path: &Path, start: &str) -> bool {
-    path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(start))
+/// Of PEP 610, which has other fields too.
+#[derive(Deserialize)]
+struct DirectUrl {
+    url: String,
+    dir_info: Option<DirInfo>,
 }
 
-/// Paths in `directory`; none where it cannot be read.
-fn entries(directory: &Path) -> impl Iterator<Item = PathBuf> {
-    fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path())
+#[derive(Deserialize)]
+struct DirInfo {
+    #[serde(default)]
+    editable: bool,
 }
 
-fn read_text(path: &Path) -> io::Result<String> {
-    String::from_utf8(read_bounded(path, TEXT_BYTES_MAX)?)
-        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+/// Paths in `directory`, sorted; none where it cannot be read.
+fn entries(directory: &Path) -> BTreeSet<PathBuf> {
+    fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }
 
-/// The bytes of a regular file of at most `max`; a FIFO or device is refused before it can block.
-fn read_bounded(path: &Path, max: u64) -> io::Result<Vec<u8>> {
-    let metadata = path.metadata()?;
-    if !metadata.is_file() || metadata.len() > max {
+/// What to do with a file that is longer than it may be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Longer {
+    Cut,
+    Refuse,
+}
+
+/// The bytes of a regular file. Opening never waits, so a FIFO is refused like anything else.
+fn read(path: &Path, bytes_max: u64, longer: Longer) -> io::Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
+    let metadata = file.metadata()?;
+    if !metadata.is_file() || longer == Longer::Refuse && metadata.len() > bytes_max {
         return Err(io::ErrorKind::InvalidData.into());
     }
     let mut bytes = Vec::new();
-    File::open(path)?.take(max).read_to_end(&mut bytes)?;
+    file.take(bytes_max).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests;

@@ -63,6 +63,20 @@ fn files_are_taken_as_they_are_and_described() {
 }
 
 #[test]
+fn what_a_killed_capture_had_staged_is_not_copied() {
+    let env = Env::new();
+    let model = env.write("out/model.bin", "weights");
+    let before = inode(&model);
+    let stage = env.path("store/tmp/1-0");
+    fs::create_dir(&stage).unwrap();
+    fs::write(stage.join("lock"), "").unwrap(); // Nobody holds it.
+    fs::hard_link(&model, stage.join(Digest::of(b"weights").to_string())).unwrap();
+    plain(&env);
+    assert_eq!(inode(&env.object(&Digest::of(b"weights"))), before);
+    assert!(!stage.exists());
+}
+
+#[test]
 fn files_that_someone_could_still_reach_are_copied() {
     let env = Env::new();
     let twice = env.write("out/twice", "two names");

@@ -1,0 +1,164 @@
+//! The first half of a capture: what a job left, before any of it is read.
+//!
+//! **Invariant:** nothing is followed and nothing recurses, so neither links nor depth lead anywhere.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use aseptic_model::FilePath;
+use rustix::fs::{FileType, Mode, fgetxattr};
+use rustix::io::Errno;
+
+use crate::capture::{CaptureError, CaptureKind, CaptureRoot, Captured, Link, SkipReason, Skipped};
+use crate::files::{
+    OWNER_ALL, Stamp, file_type, is_executable, join, link_target, names, open_directory_below, open_granted,
+    open_parent, set_mode, state, text, text_below,
+};
+use crate::forest::{Forest, Place};
+use crate::tree::{EntryKind, TreeEntry, TreeError};
+
+/// What a job left.
+pub(crate) struct Left {
+    pub(crate) forest: Forest,
+    pub(crate) files: Vec<LeftFile>,
+    pub(crate) links: Vec<Link>,
+    pub(crate) deleted: Vec<FilePath>,
+    pub(crate) skipped: Vec<Skipped>,
+    pub(crate) skipped_count: u64,
+    /// How many bytes may still be captured.
+    bytes_left: u64,
+}
+
+pub(crate) struct LeftFile {
+    pub(crate) place: Place,
+    /// Path in the snapshot.
+    pub(crate) path: FilePath,
+    /// Descriptor of the root that holds it, and how much of `path` names that root.
+    pub(crate) root: Arc<OwnedFd>,
+    pub(crate) prefix: usize,
+    pub(crate) executable: bool,
+}
+
+/// A root that is being listed.
+struct Root {
+    descriptor: Arc<OwnedFd>,
+    prefix: usize,
+    kind: CaptureKind,
+}
+
+impl Left {
+    pub(crate) fn new(max_bytes: Option<u64>) -> Self {
+        Self {
+            forest: Forest::new(),
+            files: Vec::new(),
+            links: Vec::new(),
+            deleted: Vec::new(),
+            skipped: Vec::new(),
+            skipped_count: 0,
+            bytes_left: max_bytes.unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Lists one root, without recursion: the depth is up to the job.
+    pub(crate) fn list(&mut self, root: &CaptureRoot<'_>) -> Result<(), CaptureError> {
+        if root.name.contains(&b'/') || FilePath::from_bytes(root.name).is_err() {
+            return Err(CaptureError::Shape { path: text_below(root.name), source: TreeError::Name });
+        }
+        let descriptor = open_parent(root.path)
+            .and_then(|(parent, name)| open_granted(parent, name))
+            .map_err(|source| CaptureError::Unreadable { path: text(root.path), source })?;
+        let prefix = root.name.len() + 1;
+        let root_at = Root { descriptor: Arc::new(descriptor), prefix, kind: root.kind };
+        let mut directories = vec![self.forest.push_directory(0, root.name)];
+        while let Some(directory) = directories.pop() {
+            let path = self.forest.path(directory).to_vec();
+            let failed = |source| CaptureError::Unreadable { path: text_below(&path), source };
+            let below = path.get(prefix..).unwrap_or_default();
+            let descriptor = open_directory_below(&*root_at.descriptor, below).map_err(failed)?;
+            if root.kind == CaptureKind::OverlayUpper && is_opaque(&descriptor).map_err(failed)? {
+                self.deleted.extend(FilePath::from_bytes(path.as_slice()));
+            }
+            // Sorted, so that it does not depend on the disk which files are over the limit.
+            let mut names = names(&descriptor).map_err(failed)?;
+            names.sort_unstable_by(|a, b| a.0.cmp(&b.0));
+            for (name, _) in names {
+                let added = self.add(&root_at, directory, &descriptor, &name).map_err(|source| {
+                    CaptureError::Unreadable { path: text_below(&join(&path, &name)), source }
+                })?;
+                directories.extend(added);
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds one entry. Returns the number of a directory that is to be listed.
+    fn add(
+        &mut self,
+        root: &Root,
+        directory: usize,
+        descriptor: &OwnedFd,
+        name: &[u8],
+    ) -> io::Result<Option<usize>> {
+        let path = join(self.forest.path(directory), name);
+        let Ok(path) = FilePath::from_bytes(path) else {
+            self.skip(FilePath::from_bytes(self.forest.path(directory)).ok(), SkipReason::PathTooLong);
+            return Ok(None);
+        };
+        let stat = state(descriptor, name)?;
+        let upper = root.kind == CaptureKind::OverlayUpper;
+        match file_type(&stat) {
+            FileType::Directory => {
+                if stat.st_mode & 0o700 != 0o700 {
+                    set_mode(descriptor, name, OWNER_ALL)?;
+                }
+                return Ok(Some(self.forest.push_directory(directory, name)));
+            }
+            FileType::RegularFile => {
+                let size = Stamp::of(&stat).size;
+                if size > self.bytes_left {
+                    self.skip(Some(path), SkipReason::OverLimit);
+                    return Ok(None);
+                }
+                self.bytes_left -= size;
+                let mode = Mode::from_raw_mode(stat.st_mode);
+                if !mode.contains(Mode::RUSR) {
+                    set_mode(descriptor, name, mode | Mode::RUSR)?;
+                }
+                self.files.push(LeftFile {
+                    place: self.forest.push_file(directory, name),
+                    path,
+                    root: Arc::clone(&root.descriptor),
+                    prefix: root.prefix,
+                    executable: is_executable(&stat),
+                });
+            }
+            FileType::Symlink => {
+                let target = link_target(descriptor, name)?;
+                let kind = EntryKind::Symlink { target: target.clone() };
+                self.forest.push(directory, TreeEntry { name: name.to_vec(), kind });
+                self.links.push(Link { path, target });
+            }
+            FileType::CharacterDevice if upper && stat.st_rdev == 0 => self.deleted.push(path),
+            _ => self.skip(Some(path), SkipReason::Special),
+        }
+        Ok(None)
+    }
+
+    fn skip(&mut self, path: Option<FilePath>, reason: SkipReason) {
+        self.skipped_count += 1;
+        if self.skipped.len() < Captured::SKIPPED_MAX {
+            self.skipped.extend(path.map(|path| Skipped { path, reason }));
+        }
+    }
+}
+
+/// Whether overlayfs hides what is below this directory of an upper layer.
+fn is_opaque(directory: &OwnedFd) -> io::Result<bool> {
+    let mut value = [0; 2];
+    match fgetxattr(directory, "user.overlay.opaque", value.as_mut_slice()) {
+        Ok(length) => Ok(value[..length] == *b"y"),
+        Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::RANGE) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
