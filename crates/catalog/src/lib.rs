@@ -1,7 +1,7 @@
 //! Index for search and lineage: a fold over the entries of the ledger, in one SQLite file.
 //!
 //! [`Catalog::apply`] takes entries in order and remembers how far it came; everything else reads. The
-//! fold is total: no entry and no record that it names can stop it, so a catalog exists for every ledger.
+//! fold is total: no entry of this version and no record that it names can stop it.
 //!
 //! **Invariant:** derived. Whatever is here is also in the ledger or the store, so a catalog that cannot be
 //! used is emptied with [`Catalog::reset`] and filled again; two folds over equal entries and records have
@@ -10,6 +10,7 @@
 //! of one: what is missing afterwards is applied again, since [`Catalog::applied`] went back with it.
 //! **Absent on purpose:** reading the ledger or the store, checking digests, deciding. See
 //! `docs/formats/catalog.md`.
+#![forbid(unsafe_code)]
 
 mod apply;
 mod column;

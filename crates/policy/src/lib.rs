@@ -6,6 +6,7 @@
 //! **Invariant:** pure. Equal plans and facts have equal decisions, reasons in the order of the rules below
 //! and, within a rule, in the order of the elements.
 //! **Absent on purpose:** looking facts up. The caller does, and passes all that it found.
+#![forbid(unsafe_code)]
 
 use std::collections::{BTreeMap, BTreeSet};
 

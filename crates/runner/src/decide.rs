@@ -9,7 +9,11 @@ use crate::home::{Home, HomeError};
 
 /// Limits that this version can enforce on this host, by their names in the spec.
 pub(crate) fn enforced_limits() -> BTreeSet<&'static str> {
-    ["wall", "grace", "processes"].into()
+    let mut limits = BTreeSet::from(["wall", "grace"]);
+    if aseptic_sandbox::enforces_task_limit() {
+        limits.insert("processes");
+    }
+    limits
 }
 
 /// Limits that a plan may name although nothing enforces them yet, if it says so.

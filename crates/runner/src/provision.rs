@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use aseptic_model::{Class, Diagnose, Diagnosis, FilePath, InputName, Plan, RunId, to_canonical};
-use aseptic_sandbox::{Access, Jail, Mount, PrepareError, Prepared, Streams, Upper, prepare, system_mounts};
+use aseptic_sandbox::{Access, Jail, Mount, PrepareError, Prepared, Streams, Upper, enforces_task_limit, prepare, system_mounts};
 use aseptic_store::{Store, StoreError, ViewError};
 use rustix::fs::{AtFlags, CWD, FallocateFlags, FlockOperation, Mode, OFlags};
 
@@ -219,7 +219,7 @@ pub(crate) fn provision(
         arguments: plan.command.iter().skip(1).map(OsString::from).collect(),
         environment: environment(planned, run),
         working_directory: "/work".into(),
-        tasks: Some(plan.limits.processes),
+        tasks: enforces_task_limit().then_some(plan.limits.processes),
     };
     let pipe = || io::pipe().map_err(|source| io_error("make a pipe for", &dir.path, source));
     let (stdout, job_stdout) = pipe()?;

@@ -11,7 +11,7 @@ use aseptic_model::{
     Class, Decision, Denied, Diagnose, Diagnosis, Digest, Event as Entry, Lineage, Log, Logs, Output, Plan,
     RUN_SCHEMA, RunId, RunRecord, Skipped, Status, Timestamp, Wall, WallState, to_canonical,
 };
-use aseptic_sandbox::{Ended, walls};
+use aseptic_sandbox::{Ended, enforces_task_limit, walls};
 use aseptic_store::{
     CaptureError, CaptureKind, CaptureOptions, CaptureRoot, Captured, SkipReason, Store, StoreError,
 };
@@ -264,7 +264,11 @@ fn walls_of(plan: &Plan) -> Vec<Wall> {
     if limits.wall_ms.is_some() {
         all.push(wall("wall", WallState::Done, "hard: the supervisor ends the job"));
     }
-    all.push(wall("processes", WallState::Done, "hard, exact to within 300: the kernel's process ids"));
+    all.push(if enforces_task_limit() {
+        wall("processes", WallState::Done, "hard, exact to within 300: the kernel's process ids")
+    } else {
+        wall("processes", WallState::NotEnforced, "this kernel cannot limit the processes of one jail")
+    });
     let unenforced = [
         ("memory", limits.memory_bytes.is_some()),
         ("cpus", limits.cpus.is_some()),

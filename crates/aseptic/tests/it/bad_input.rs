@@ -51,7 +51,7 @@ fn a_missing_dataset() {
 fn an_unreadable_file() {
     let world = World::new();
     let path = world.write("d/secret.csv", "1");
-    fs::set_permissions(&path, fs::Permissions::from_mode(0)).unwrap();
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o000)).unwrap();
     let output = world.run(&["dataset", "add", "d", "--name", "d"]);
     if is_root() {
         assert!(output.starts_with("exit: 0"), "nothing is unreadable to root: {output}");
