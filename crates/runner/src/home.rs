@@ -121,7 +121,14 @@ impl Home {
         let ledger = Ledger::open(&dir.join("ledger"), ORIGIN)?;
         let catalog = open_catalog(&dir.join("catalog.sqlite"))?;
         let mut home = Self { dir, actor: actor(), ledger, catalog };
-        home.catch_up()?;
+        match home.catch_up() {
+            // Damage deep in the file shows only when it is read.
+            Err(HomeError::Catalog(CatalogError::Unusable { .. })) => {
+                home.catalog = Catalog::reset(&home.dir.join("catalog.sqlite"))?;
+                home.catch_up()?;
+            }
+            other => other?,
+        }
         Ok(home)
     }
 

@@ -8,7 +8,9 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use aseptic_model::{Class, Diagnose, Diagnosis, FilePath, InputName, Plan, RunId, to_canonical};
-use aseptic_sandbox::{Access, Jail, Mount, PrepareError, Prepared, Streams, Upper, enforces_task_limit, prepare, system_mounts};
+use aseptic_sandbox::{
+    Access, Jail, Mount, PrepareError, Prepared, Streams, Upper, enforces_task_limit, prepare, system_mounts,
+};
 use aseptic_store::{Store, StoreError, ViewError};
 use rustix::fs::{AtFlags, CWD, FallocateFlags, FlockOperation, Mode, OFlags};
 
