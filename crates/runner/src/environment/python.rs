@@ -5,14 +5,17 @@
 //! **Invariant:** a file of the environment cannot make this wait (FIFO), read without end, or mount more
 //! than Python: an installation that is also a home directory is refused.
 
+mod packages;
+
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
-use aseptic_model::{Class, Diagnose, Diagnosis, Digest, Package, Python, escape_bytes};
+use aseptic_model::{Class, Diagnose, Diagnosis, Digest, Python, escape_bytes};
 use rustix::fs::{Mode, OFlags};
-use serde::Deserialize;
+
+use self::packages::Packages;
 
 /// A Python environment as found.
 #[derive(Debug)]
@@ -297,86 +300,6 @@ fn version_of(interpreter: &Path, prefix: &Path) -> String {
     });
     let named = || name.strip_prefix("python").and_then(release);
     exact.or_else(named).unwrap_or_else(|| "unknown".to_owned())
-}
-
-#[derive(Default)]
-struct Packages {
-    packages: BTreeSet<Package>,
-    /// Directories that the environment imports from.
-    outside: BTreeSet<PathBuf>,
-}
-
-impl Packages {
-    /// Adds what is installed below `prefix`.
-    fn scan(&mut self, prefix: &Path) {
-        for lib in ["lib", "lib64", "local/lib"].map(|lib| prefix.join(lib)) {
-            if lib.is_symlink() {
-                continue; // `lib64` is `lib` again.
-            }
-            for python in libraries(&lib) {
-                self.scan_site(&python.join("site-packages"));
-                self.scan_site(&python.join("dist-packages"));
-            }
-        }
-    }
-
-    fn scan_site(&mut self, site: &Path) {
-        for path in entries(site) {
-            match path.extension().and_then(|extension| extension.to_str()) {
-                Some("dist-info") => self.add(&path, &path.join("METADATA")),
-                Some("egg-info") if path.is_dir() => self.add(&path, &path.join("PKG-INFO")),
-                Some("egg-info") => self.add(&path, &path),
-                Some("egg-link" | "pth") => self.follow(&path),
-                _ => {}
-            }
-        }
-    }
-
-    /// Adds the package of `installed`, by its headers or, if those cannot be read, by its file name.
-    fn add(&mut self, installed: &Path, headers: &Path) {
-        let bytes = read(headers, TEXT_BYTES_MAX, Longer::Cut).unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes);
-        // Headers end at the first empty line; what follows is a description.
-        let header = |name: &str| {
-            let line =
-                text.lines().take_while(|line| !line.is_empty()).find_map(|line| line.strip_prefix(name));
-            line.map(str::trim).filter(|word| !word.is_empty() && word.chars().count() <= WORD_CHARACTERS_MAX)
-        };
-        let stem = installed.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
-        let (name, version) = stem.split_once('-').unwrap_or((&stem, "unknown"));
-        let record = read(&installed.join("RECORD"), RECORD_BYTES_MAX, Longer::Refuse).ok();
-        self.packages.insert(Package {
-            name: header("Name:").unwrap_or(name).to_owned(),
-            version: header("Version:").unwrap_or(version).to_owned(),
-            record: record.map(|bytes| Digest::of(&bytes)),
-        });
-        let url = read(&installed.join("direct_url.json"), TEXT_BYTES_MAX, Longer::Refuse).ok();
-        let url: Option<DirectUrl> = url.and_then(|bytes| serde_json::from_slice(&bytes).ok());
-        if let Some(DirectUrl { url, dir_info: Some(DirInfo { editable: true }) }) = url {
-            self.outside.insert(url.strip_prefix("file://").unwrap_or(&url).into());
-        }
-    }
-
-    /// Adds the directories that a `.pth` or `.egg-link` file names.
-    fn follow(&mut self, file: &Path) {
-        let bytes = read(file, TEXT_BYTES_MAX, Longer::Cut).unwrap_or_default();
-        let text = String::from_utf8_lossy(&bytes);
-        self.outside
-            .extend(text.lines().map(str::trim).filter(|line| line.starts_with('/')).map(PathBuf::from));
-    }
-}
-
-/// Of PEP 610, which has other fields too.
-#[derive(Deserialize)]
-struct DirectUrl {
-    url: String,
-    dir_info: Option<DirInfo>,
-}
-
-#[derive(Deserialize)]
-struct DirInfo {
-    #[serde(default)]
-    editable: bool,
 }
 
 /// Paths in `directory`, sorted; none where it cannot be read.
