@@ -1,0 +1,49 @@
+//! What is on disk stays readable: a golden file of each version of each format.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use aseptic_model::{Entry, Event, Plan, RunRecord, from_canonical, to_canonical};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// The bytes are read and written again byte for byte, and with a field that nobody knows are refused.
+fn check<T: Serialize + DeserializeOwned>(golden: &str) -> T {
+    let value: T = from_canonical(golden.as_bytes()).unwrap();
+    assert_eq!(String::from_utf8(to_canonical(&value).unwrap()).unwrap(), golden);
+    let unknown = golden.replacen('{', "{\"nobody knows this\":1,", 1);
+    assert!(from_canonical::<T>(unknown.as_bytes()).is_err());
+    value
+}
+
+#[test]
+fn plan_version_1() {
+    let plan: Plan = check(include_str!("../golden/plan-v1.json"));
+    assert_eq!(plan.params["lr"], 0.1);
+    assert_eq!(plan.output_labels().len(), 1);
+}
+
+#[test]
+fn run_version_1() {
+    let record: RunRecord = check(include_str!("../golden/run-v1.json"));
+    assert_eq!(record.outputs.len(), 1);
+}
+
+#[test]
+fn entry_version_1() {
+    let entries: Vec<Entry> = include_str!("../golden/entries-v1.jsonl").lines().map(check).collect();
+    let mut kinds: Vec<_> = entries.iter().map(|entry| entry.event.kind()).collect();
+    kinds.dedup();
+    assert_eq!(
+        kinds,
+        [
+            "dataset.added",
+            "run.planned",
+            "run.decided",
+            "run.started",
+            "run.sealed",
+            "run.decided",
+            "run.exported",
+            "quarantine.added"
+        ]
+    );
+    assert!(matches!(&entries[0].event, Event::DatasetAdded { version: 1, .. }));
+}
