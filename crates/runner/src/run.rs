@@ -1,9 +1,10 @@
 //! Run: plan, decide, provision, execute, seal, each step in the ledger before what it permits.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::time::Instant;
 
-use aseptic_model::{Diagnose, Diagnosis, Event as Entry, Outcome, RunId, RunRecord};
+use aseptic_model::{Class, Diagnose, Diagnosis, Event as Entry, Outcome, RunId, RunRecord};
 
 use crate::decide::decide;
 use crate::execute::execute;
@@ -20,6 +21,9 @@ pub enum RunError {
     /// There is no plan, so no run.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// Signals for the job cannot be caught; nothing was recorded.
+    #[error("could not catch signals")]
+    Signals(#[source] io::Error),
     /// The state of this machine.
     #[error(transparent)]
     Home(#[from] HomeError),
@@ -35,6 +39,11 @@ impl Diagnose for RunError {
     fn diagnosis(&self) -> Diagnosis {
         match self {
             Self::Plan(error) => error.diagnosis(),
+            Self::Signals(_) => Diagnosis::new(
+                Class::Host,
+                "run/signals",
+                "close some of the files that this process inherited, or raise `ulimit -n`",
+            ),
             Self::Home(error) => error.diagnosis(),
             Self::Provision(error) => error.diagnosis(),
             Self::Seal(error) => error.diagnosis(),
@@ -44,19 +53,23 @@ impl Diagnose for RunError {
 
 /// Runs what `request` asks for, to its end.
 ///
+/// `catch` is called once the plan stands: until then a signal may end this process as usual, since
+/// nothing was recorded; from then on signals are the job's.
+///
 /// Returns the record: of the sealed run, or of the denied one. When it returns, no process of the run
 /// is left. Must be called from the thread that outlives it (see [`aseptic_sandbox::prepare`]).
 ///
 /// # Errors
 /// [`RunError`]. A run that was decided and not sealed is sealed by the next command.
-pub fn run(
+pub fn run<S: Signals>(
     home: &mut Home,
     request: &Request,
-    signals: &mut dyn Signals,
+    catch: impl FnOnce() -> io::Result<S>,
     observer: &mut dyn Observer,
 ) -> Result<RunRecord, RunError> {
     let mut steps = Steps::new();
     let planned = plan(home, request, observer)?;
+    let mut signals = catch().map_err(RunError::Signals)?;
     let started = now();
     let run = new_run_id()?;
     observer.event(Event::Planned { run: &run, plan: &planned.plan, digest: &planned.digest });
@@ -95,7 +108,7 @@ pub fn run(
     observer.event(Event::Started);
     steps.end("provision");
 
-    let executed = execute(provisioned, &dir, &planned.plan.limits, signals, observer)?;
+    let executed = execute(provisioned, &dir, &planned.plan.limits, &mut signals, observer)?;
     steps.leave_out();
     observer.event(Event::Sealing);
     let end = End::watched(executed, &planned.plan);
@@ -112,7 +125,7 @@ fn new_run_id() -> Result<RunId, HomeError> {
     getrandom::fill(&mut bytes).map_err(|error| HomeError::Io {
         what: "read",
         path: "the kernel's random numbers".to_owned(),
-        source: std::io::Error::other(error),
+        source: io::Error::other(error),
     })?;
     Ok(RunId::from_random(u64::from_ne_bytes(bytes)))
 }

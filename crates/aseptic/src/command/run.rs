@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use aseptic_model::{
-    ByteSize, Class, Endpoint, ExperimentName, InputName, InputRef, RunRecord, Status, describe_ms,
+    ByteSize, Endpoint, ExperimentName, InputName, InputRef, RunRecord, Status, describe_ms,
 };
 use aseptic_runner::{CodeChoice, Request};
 
@@ -101,13 +101,9 @@ impl Wanted {
 
 pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failure> {
     let request = args.wanted.request(context);
-    let mut signals = Caught::new().map_err(|error| {
-        let help = "start it again; if it stays, report this";
-        Failure::new(Class::Host, "cli/signals", format!("could not catch signals: {error}"), help)
-    })?;
     let mut home = context.home()?;
     let shown = if context.json() { Shown::Stderr } else { Shown::Streams };
-    let record = aseptic_runner::run(&mut home, &request, &mut signals, &mut context.observer(shown))?;
+    let record = aseptic_runner::run(&mut home, &request, Caught::new, &mut context.observer(shown))?;
     if context.json() {
         context.document(&record)?;
     }
