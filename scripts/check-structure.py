@@ -5,6 +5,7 @@
   exactly the crates that exist.
 - `unsafe` stands in `crates/sandbox/src/sys*` only, and every other crate has the workspace's lints.
 - A source file has at most 400 lines, or its size in LONG_FILES, which may only go down.
+- docs/errors.md explains every error code.
 - docs/dependencies.md gives one reason for each dependency, and crates take no other.
 
 `--self-test` breaks each rule on purpose and fails when that goes unnoticed.
@@ -24,6 +25,12 @@ UNSAFE_FILE = re.compile(r"crates/sandbox/src/sys(\.rs$|/|_)")
 
 # Longer than LINES_MAX, with the size they must not outgrow: {"crates/…/file.rs": 450}.
 LONG_FILES: dict[str, int] = {}
+
+# First words of error codes; a code is `family/cause`.
+ERROR_FAMILIES = (
+    "catalog cli dataset environment export home init input ledger limit network plan request result run"
+    " sandbox spec store accept"
+).split()
 
 # Comments, strings and characters: where the word `unsafe` is only a word.
 NO_CODE = re.compile(
@@ -109,6 +116,13 @@ def check_length(path: str, source: str, long_files: dict[str, int]) -> list[str
     return []
 
 
+def check_error_codes(path: str, source: str, listed: str) -> list[str]:
+    """Each code of a `Diagnosis`, such as "store/full", is explained in docs/errors.md."""
+    product = source.split("#[cfg(test)]")[0]
+    codes = re.findall(r'"((?:%s)/[a-z-]+)"' % "|".join(ERROR_FAMILIES), product)
+    return [f"{path}: docs/errors.md does not explain {code}" for code in codes if f"`{code}`" not in listed]
+
+
 def check_tree() -> list[str]:
     """Every rule on the checkout."""
     command = ["cargo", "metadata", "--no-deps", "--format-version", "1", "--offline"]
@@ -125,9 +139,12 @@ def check_tree() -> list[str]:
         path.relative_to(ROOT).as_posix(): path.read_text()
         for path in sorted((ROOT / "crates").rglob("*.rs"))
     }
+    errors = (ROOT / "docs/errors.md").read_text()
     problems += [f"{path} is in LONG_FILES and does not exist" for path in LONG_FILES if path not in sources]
     for path, source in sources.items():
         problems += check_unsafe(path, source) + check_length(path, source, LONG_FILES)
+        if "/src/" in path and not path.endswith("/tests.rs"):
+            problems += check_error_codes(path, source, errors)
     return problems
 
 
@@ -162,6 +179,9 @@ def self_test() -> None:
     assert len(check_unsafe("crates/sandbox/src/system.rs", "unsafe fn f() {}\n")) == 1
     assert check_unsafe("crates/sandbox/src/sys.rs", "unsafe fn f() {}\n") == []
     assert check_unsafe("crates/sandbox/src/sys/mount.rs", "unsafe fn f() {}\n") == []
+
+    assert check_error_codes("a.rs", '"store/full"', "| `store/full` |") == []
+    assert len(check_error_codes("a.rs", '"store/full"', "| `store/fuller` |")) == 1
 
     assert check_length("a.rs", "\n" * LINES_MAX, {}) == []
     assert len(check_length("a.rs", "\n" * (LINES_MAX + 1), {})) == 1
