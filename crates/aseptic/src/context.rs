@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use aseptic_model::{Class, ProjectName};
@@ -29,7 +30,7 @@ impl Context {
     /// Opens the state, sealing runs whose supervisor died.
     pub(crate) fn home(&self) -> Result<Home, Failure> {
         let mut home = Home::open(&self.home_dir()?)?;
-        aseptic_runner::recover(&mut home, &mut self.observer(Shown::Nothing))?;
+        aseptic_runner::recover(&mut home, &mut self.observer(Shown::Nothing));
         Ok(home)
     }
 
@@ -106,7 +107,7 @@ impl Context {
 
     /// Shows the events of a use case.
     pub(crate) fn observer(&self, shown: Shown) -> Shower<'_> {
-        Shower { context: self, shown, bar: None }
+        Shower { context: self, shown, bar: None, stdout: io::stdout(), stderr: io::stderr() }
     }
 }
 
@@ -127,6 +128,8 @@ pub(crate) struct Shower<'c> {
     context: &'c Context,
     shown: Shown,
     bar: Option<ProgressBar>,
+    stdout: io::Stdout,
+    stderr: io::Stderr,
 }
 
 impl Observer for Shower<'_> {
@@ -145,6 +148,14 @@ impl Observer for Shower<'_> {
             Event::Decided(_) | Event::Started | Event::Sealing => {}
         }
         self.bar = None;
+    }
+
+    fn sink(&self, stream: Stream) -> Option<BorrowedFd<'_>> {
+        match (self.shown, stream) {
+            (Shown::Nothing, _) => None,
+            (Shown::Streams, Stream::Stdout) => Some(self.stdout.as_fd()),
+            (Shown::Streams, Stream::Stderr) | (Shown::Stderr, _) => Some(self.stderr.as_fd()),
+        }
     }
 }
 

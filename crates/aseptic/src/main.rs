@@ -12,11 +12,14 @@ mod signals;
 mod table;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Parser;
 use clap::error::ErrorKind;
 
 fn main() -> ExitCode {
+    // A file size limit of the caller's shell is an error of the write, not the end of this process.
+    let _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::default());
     let arguments: Vec<_> = std::env::args_os().collect();
     let parsed = match cli::Cli::try_parse_from(&arguments) {
         Ok(parsed) => parsed,

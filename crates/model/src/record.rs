@@ -59,6 +59,8 @@ pub struct RunRecord {
     pub lineage: Lineage,
     /// Every file it left, by path.
     pub outputs: Vec<Output>,
+    /// Every symbolic link it left, by path.
+    pub links: Vec<OutputLink>,
     /// The tree of all outputs.
     pub outputs_snapshot: Option<Digest>,
     /// Files of the code that it deleted from its own copy.
@@ -134,6 +136,16 @@ pub struct Output {
     pub blake3: Digest,
     /// SHA-256 in hexadecimal digits, for tools outside.
     pub sha256: String,
+}
+
+/// One symbolic link among the outputs; nothing follows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OutputLink {
+    /// Its path.
+    pub path: FilePath,
+    /// Where it points, in the text form of file names.
+    pub target: String,
 }
 
 /// Something a run left that is not kept.

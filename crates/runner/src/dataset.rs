@@ -91,8 +91,11 @@ pub fn add(
     home.catch_up()?;
     let latest = home.catalog.dataset_version(project, name, None).map_err(HomeError::from)?;
     let version = latest.as_ref().map_or(1, |latest| latest.version + 1);
+    // A label is never lost by importing again: taking one off is a decision of its own.
+    let mut labels = labels.clone();
+    labels.extend(latest.iter().flat_map(|latest| latest.labels.iter().cloned()));
     if let Some(latest) =
-        latest.filter(|latest| latest.snapshot == snapshot.digest && latest.labels == *labels)
+        latest.filter(|latest| latest.snapshot == snapshot.digest && latest.labels == labels)
     {
         return Ok(Added { version: latest, new: false });
     }
@@ -102,7 +105,7 @@ pub fn add(
         snapshot: snapshot.digest,
         files: snapshot.files,
         bytes: snapshot.bytes,
-        labels: labels.clone(),
+        labels,
     };
     home.record(project, vec![entry])?;
     home.catch_up()?;
@@ -118,7 +121,7 @@ pub fn list(home: &Home, project: &ProjectName) -> Result<Vec<DatasetVersion>, D
     Ok(home.catalog.datasets(project).map_err(HomeError::from)?)
 }
 
-/// Every version of one dataset, the oldest first.
+/// Every version of one dataset, the newest first.
 ///
 /// # Errors
 /// [`DatasetError::Missing`] when there is none.

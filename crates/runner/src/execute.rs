@@ -38,6 +38,9 @@ pub(crate) struct Executed {
     /// Bytes of stdout and stderr that were not kept.
     pub(crate) dropped: [u64; 2],
     pub(crate) duration: Duration,
+    /// What it printed at the end and was not shown yet: whoever reads it may be slow, and the run is
+    /// sealed first.
+    pub(crate) rest: Vec<(Stream, Vec<u8>)>,
 }
 
 /// Why a job was ended by us or by the user.
@@ -68,7 +71,7 @@ pub(crate) fn execute(
     signals: &mut dyn Signals,
     observer: &mut dyn Observer,
 ) -> Result<Executed, HomeError> {
-    let Provisioned { prepared, stdout, stderr, watched, unwatched } = provisioned;
+    let Provisioned { prepared, pipes: [stdout, stderr], watched, unwatched } = provisioned;
     let mut supervisor = Supervisor {
         logs: [
             Tee::new(Stream::Stdout, stdout, &dir.join("logs/stdout"))?,
@@ -81,13 +84,14 @@ pub(crate) fn execute(
     let started = Instant::now();
     let ended = supervisor.watch(signals, observer)?;
     let duration = started.elapsed();
-    supervisor.finish(observer)?;
+    let rest = supervisor.finish()?;
     Ok(Executed {
         ended,
         cause: supervisor.clock.cause,
         lineage: supervisor.lineage.done(),
         dropped: [supervisor.logs[0].dropped, supervisor.logs[1].dropped],
         duration,
+        rest,
     })
 }
 
@@ -101,13 +105,16 @@ struct Supervisor {
 impl Supervisor {
     fn watch(&mut self, signals: &mut dyn Signals, observer: &mut dyn Observer) -> Result<Ended, HomeError> {
         loop {
-            let ready = self.wait_for_something(signals)?;
+            let ready = self.wait_for_something(signals, observer)?;
             if ready.opened {
                 self.lineage.drain(&mut self.running);
             }
             for (log, ready) in self.logs.iter_mut().zip(ready.output) {
-                if ready {
-                    log.pump(observer)?;
+                match (ready, log.waiting) {
+                    (false, _) => {}
+                    (true, true) => log.waiting = false, // Whoever reads our output reads on.
+                    (true, false) if is_writable(observer.sink(log.stream)) => log.pump(observer)?,
+                    (true, false) => log.waiting = true,
                 }
             }
             if ready.signals {
@@ -126,7 +133,7 @@ impl Supervisor {
         }
     }
 
-    fn wait_for_something(&self, signals: &dyn Signals) -> Result<Ready, HomeError> {
+    fn wait_for_something(&self, signals: &dyn Signals, observer: &dyn Observer) -> Result<Ready, HomeError> {
         let wait = self.clock.next_check();
         let timeout = Timespec {
             tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
@@ -136,9 +143,15 @@ impl Supervisor {
         let signals = signals.descriptor();
         let opened = self.running.opened.descriptor();
         // A closed stream is always readable: ask for the end of the job in its place.
-        let output = self.logs.each_ref().map(|log| if log.open { log.pipe.as_fd() } else { ended });
-        let mut polled = [ended, signals, opened, output[0], output[1]]
-            .map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        let output = self.logs.each_ref().map(|log| match observer.sink(log.stream) {
+            _ if !log.open => PollFd::from_borrowed_fd(ended, PollFlags::IN),
+            Some(sink) if log.waiting => PollFd::from_borrowed_fd(sink, PollFlags::OUT),
+            _ => PollFd::from_borrowed_fd(log.pipe.as_fd(), PollFlags::IN),
+        });
+        let [stdout, stderr] = output;
+        let [ended, signals, opened] =
+            [ended, signals, opened].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        let mut polled = [ended, signals, opened, stdout, stderr];
         match rustix::event::poll(&mut polled, Some(&timeout)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(io_error("wait for the job in", Path::new("/"), error.into())),
@@ -153,14 +166,15 @@ impl Supervisor {
     }
 
     /// Takes what was still in the pipes and in the kernel's list. Nothing writes any more.
-    fn finish(&mut self, observer: &mut dyn Observer) -> Result<(), HomeError> {
+    fn finish(&mut self) -> Result<Vec<(Stream, Vec<u8>)>, HomeError> {
+        let mut rest = Vec::new();
         for log in &mut self.logs {
             while log.open {
-                log.pump(observer)?;
+                rest.push((log.stream, log.take()?.to_vec()));
             }
         }
         self.lineage.drain(&mut self.running);
-        Ok(())
+        Ok(rest)
     }
 }
 
@@ -171,11 +185,27 @@ struct Ready {
     output: [bool; 2],
 }
 
+/// Bytes taken at once: what a pipe that is ready takes without waiting (`PIPE_BUF`).
+const CHUNK_BYTES: usize = 4_096;
+
+/// Whether a write of [`CHUNK_BYTES`] to the sink does not wait. No sink takes everything.
+fn is_writable(sink: Option<std::os::fd::BorrowedFd<'_>>) -> bool {
+    sink.is_none_or(|sink| {
+        let mut polled = [PollFd::from_borrowed_fd(sink, PollFlags::OUT)];
+        let none = Timespec { tv_sec: 0, tv_nsec: 0 };
+        // A sink that cannot be asked gets what it gets.
+        rustix::event::poll(&mut polled, Some(&none)).is_err() || !polled[0].revents().is_empty()
+    })
+}
+
 /// A stream of the job: shown, and kept up to a bound.
 struct Tee {
     stream: Stream,
     pipe: PipeReader,
     open: bool,
+    /// Until whoever reads our output takes more. Nothing is read from the job meanwhile, so that it
+    /// waits too, and not the supervisor.
+    waiting: bool,
     file: File,
     path: String,
     kept: u64,
@@ -187,14 +217,33 @@ impl Tee {
     fn new(stream: Stream, pipe: PipeReader, path: &Path) -> Result<Self, HomeError> {
         let file = File::create_new(path).map_err(|source| io_error("make", path, source))?;
         let path = path.display().to_string();
-        Ok(Self { stream, pipe, open: true, file, path, kept: 0, dropped: 0, buffer: vec![0; 64 << 10] })
+        Ok(Self {
+            stream,
+            pipe,
+            open: true,
+            file,
+            path,
+            kept: 0,
+            dropped: 0,
+            waiting: false,
+            buffer: vec![0; CHUNK_BYTES],
+        })
     }
 
-    /// Takes what one read gives. A full disk loses the rest of the log, counted, and not the run.
+    /// Shows what one read gives. It is kept first: what was seen is in the log.
     fn pump(&mut self, observer: &mut dyn Observer) -> Result<(), HomeError> {
+        let stream = self.stream;
+        observer.event(Event::Output(stream, self.take()?));
+        Ok(())
+    }
+
+    /// Keeps what one read gives. A full disk loses the rest of the log, counted, and not the run.
+    fn take(&mut self) -> Result<&[u8], HomeError> {
         let length = match self.pipe.read(&mut self.buffer) {
             Ok(length) => length,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(&[]),
+            // The job itself took what was there.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(&[]),
             Err(error) => return Err(io_error("read the output for", Path::new(&self.path), error)),
         };
         let bytes = self.buffer.get(..length).unwrap_or(&[]);
@@ -207,8 +256,7 @@ impl Tee {
         } else {
             self.dropped += length as u64;
         }
-        observer.event(Event::Output(self.stream, bytes)); // Kept first: what was seen is in the log.
-        Ok(())
+        Ok(bytes)
     }
 }
 
@@ -323,10 +371,8 @@ struct LineageBuilder {
 }
 
 impl LineageBuilder {
-    fn new(watched: Vec<(InputName, Option<FilePath>)>, unwatched: usize) -> Self {
+    fn new(watched: Vec<(InputName, Option<FilePath>)>, incomplete_because: Option<String>) -> Self {
         let read = watched.iter().map(|(name, _)| (name.clone(), BTreeSet::new())).collect();
-        let incomplete_because =
-            (unwatched > 0).then(|| format!("{unwatched} directories of the inputs were not watched"));
         Self { watched, read, incomplete_because }
     }
 

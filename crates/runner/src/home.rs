@@ -22,6 +22,9 @@ use serde::de::DeserializeOwned;
 /// Name under which this machine's ledger signs.
 const ORIGIN: &str = "aseptic.local/ledger";
 
+/// Directories of the system that every run sees.
+const SHOWN: [&str; 5] = ["/usr", "/bin", "/sbin", "/lib", "/lib64"];
+
 /// Entries applied to the catalog in one transaction: enough to be fast, little enough to hold.
 const CATCH_UP_BATCH: usize = 1_000;
 
@@ -118,12 +121,21 @@ impl Home {
     pub fn open(dir: &Path) -> Result<Self, HomeError> {
         make_private(dir)?;
         let dir = dir.canonicalize().map_err(|source| io_error("find", dir, source))?;
+        if SHOWN.iter().any(|shown| dir.starts_with(shown)) {
+            let source = io::Error::other("every run sees this directory of the system");
+            return Err(io_error("keep the state in", &dir, source));
+        }
+        if !dir.join("ledger").exists() && dir.join("projects").exists() {
+            let source = io::Error::other("there are stores, and the ledger that they belong to is gone");
+            return Err(io_error("use the state in", &dir, source));
+        }
         let ledger = Ledger::open(&dir.join("ledger"), ORIGIN)?;
         let catalog = open_catalog(&dir.join("catalog.sqlite"))?;
         let mut home = Self { dir, actor: actor(), ledger, catalog };
         match home.catch_up() {
-            // Damage deep in the file shows only when it is read.
-            Err(HomeError::Catalog(CatalogError::Unusable { .. })) => {
+            // Damage deep in the catalog shows only when it is read; and it may be of another ledger, such as
+            // one that was brought back from a copy.
+            Err(HomeError::Catalog(CatalogError::Unusable { .. }) | HomeError::Read(_)) => {
                 home.catalog = Catalog::reset(&home.dir.join("catalog.sqlite"))?;
                 home.catch_up()?;
             }
@@ -186,7 +198,8 @@ impl Home {
     pub(crate) fn catch_up(&mut self) -> Result<(), HomeError> {
         let applied = self.catalog.applied()?;
         let from = applied.map_or(Position::START, |at| Position { index: at.index, offset: at.offset });
-        let mut entries = self.ledger.entries(from)?;
+        // Not through our own handle: the catalog may already have what another process appended since.
+        let mut entries = aseptic_ledger::read(&self.ledger_dir(), from)?;
         let dir = self.dir.clone();
         let mut fetch = |project: &ProjectName, digest: &Digest| {
             let store = Store::open(&dir.join("projects").join(project.as_str()).join("store"))?;

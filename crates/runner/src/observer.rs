@@ -44,6 +44,12 @@ pub enum Stream {
 pub trait Observer {
     /// Called from the thread of the use case; what takes long here delays the job.
     fn event(&mut self, event: Event<'_>);
+
+    /// Where the job's output goes, if a write there may have to wait for a reader. Output is handed over
+    /// only when it takes some without waiting.
+    fn sink(&self, _stream: Stream) -> Option<std::os::fd::BorrowedFd<'_>> {
+        None
+    }
 }
 
 impl<F: FnMut(Event<'_>)> Observer for F {

@@ -113,6 +113,7 @@ pub fn plan(home: &mut Home, request: &Request, observer: &mut dyn Observer) -> 
     let captured = python.as_deref().map(environment::python::capture).transpose()?;
     let (python, mounts, programs) = match captured {
         Some(captured) => {
+            keep_apart(home, request, &captured.mounts)?;
             for outside in &captured.outside {
                 observer.event(Event::Note(outside));
             }
@@ -135,6 +136,23 @@ pub fn plan(home: &mut Home, request: &Request, observer: &mut dyn Observer) -> 
     };
     let bytes = to_canonical(&plan).map_err(HomeError::from)?;
     Ok(Planned { digest: Digest::of(&bytes), plan, bytes, mounts, programs })
+}
+
+/// A Python environment is shown to the run whole, so neither the code, with what its ignore files leave
+/// out, nor the state of aseptic may lie in it.
+fn keep_apart(home: &Home, request: &Request, mounts: &[PathBuf]) -> Result<(), PlanError> {
+    let code = match &request.code {
+        CodeChoice::Directory(root) => root.canonicalize().ok(),
+        CodeChoice::Nothing => None,
+    };
+    for mount in mounts {
+        let real = mount.canonicalize().unwrap_or_else(|_| mount.clone());
+        if home.dir().starts_with(&real) || code.as_ref().is_some_and(|code| code.starts_with(&real)) {
+            let prefix = mount.display().to_string();
+            return Err(EnvironmentError::TooWide { path: prefix.clone(), prefix }.into());
+        }
+    }
+    Ok(())
 }
 
 fn resolve(

@@ -46,10 +46,11 @@ pub(crate) struct RunDir {
 #[derive(Debug)]
 pub(crate) struct Provisioned {
     pub(crate) prepared: Prepared,
-    pub(crate) stdout: PipeReader,
-    pub(crate) stderr: PipeReader,
+    /// What the job prints: standard output and standard error.
+    pub(crate) pipes: [PipeReader; 2],
     pub(crate) watched: Vec<(InputName, Option<FilePath>)>,
-    pub(crate) unwatched: usize,
+    /// Why opened files are not all seen, if they are not.
+    pub(crate) unwatched: Option<String>,
 }
 
 /// Why a run could not be provided for. Nothing of it started.
@@ -189,7 +190,7 @@ pub(crate) fn provision(
     let store = home.store(&plan.project)?;
     let mut mounts = system_mounts(JOB_HOME.as_ref());
     mounts.extend(own_mounts(plan, &store, dir)?);
-    let (mut watched, mut directories, mut unwatched) = (Vec::new(), Vec::new(), 0);
+    let (mut watched, mut directories, mut unwatched) = (Vec::new(), Vec::new(), 0_usize);
     for (name, input) in &plan.inputs {
         let target = Path::new("/data").join(name.as_str());
         mounts.push(Mount::Overlay {
@@ -212,7 +213,7 @@ pub(crate) fn provision(
     for path in &planned.mounts {
         mounts.push(Mount::Bind { source: path.clone(), target: path.clone(), access: Access::Execute });
     }
-    let jail = Jail {
+    let mut jail = Jail {
         staging: dir.join("root"),
         mounts,
         watched: directories,
@@ -223,13 +224,38 @@ pub(crate) fn provision(
         working_directory: "/work".into(),
         tasks: enforces_task_limit().then_some(plan.limits.processes),
     };
-    let pipe = || io::pipe().map_err(|source| io_error("make a pipe for", &dir.path, source));
-    let (stdout, job_stdout) = pipe()?;
-    let (stderr, job_stderr) = pipe()?;
+    let unwatched =
+        (unwatched > 0).then(|| format!("{unwatched} directories of the inputs were not watched"));
+    let (streams, pipes) = streams(dir)?;
+    match prepare(&jail, streams, &[dir.lock.as_fd()]) {
+        // Lineage is a report, not a wall: without it the run goes on and says so.
+        Err(PrepareError::Watches(error)) => {
+            let unwatched = Some(format!("the user has no file watches left: {error}"));
+            jail.watched.clear();
+            let (streams, pipes) = self::streams(dir)?;
+            let prepared = prepare(&jail, streams, &[dir.lock.as_fd()])?;
+            Ok(Provisioned { prepared, pipes, watched: Vec::new(), unwatched })
+        }
+        prepared => Ok(Provisioned { prepared: prepared?, pipes, watched, unwatched }),
+    }
+}
+
+/// Pipes for what the job prints, and nothing for it to read. Our ends never block: a job can open its
+/// pipe for reading, too, and take what we were told is there.
+fn streams(dir: &RunDir) -> Result<(Streams, [PipeReader; 2]), HomeError> {
+    let failed = |source| io_error("make a pipe for", &dir.path, source);
+    let pipe = || {
+        let (ours, theirs) = io::pipe()?;
+        rustix::fs::fcntl_setfl(&ours, OFlags::NONBLOCK)?;
+        Ok((ours, theirs))
+    };
+    let (stdout, job_stdout) = pipe().map_err(failed)?;
+    let (stderr, job_stderr) = pipe().map_err(failed)?;
     let null = File::open("/dev/null").map_err(|source| io_error("open", Path::new("/dev/null"), source))?;
-    let streams = Streams { stdin: null.into(), stdout: job_stdout.into(), stderr: job_stderr.into() };
-    let prepared = prepare(&jail, streams, &[dir.lock.as_fd()])?;
-    Ok(Provisioned { prepared, stdout, stderr, watched, unwatched })
+    Ok((
+        Streams { stdin: null.into(), stdout: job_stdout.into(), stderr: job_stderr.into() },
+        [stdout, stderr],
+    ))
 }
 
 /// What belongs to this run alone.

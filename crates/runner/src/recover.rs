@@ -1,5 +1,6 @@
 //! Recover: seal the runs whose supervisor died, so that nothing they left is lost.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::PathBuf;
 
@@ -16,32 +17,45 @@ use crate::seal::{End, Facts, SealError, seal};
 /// first process, with which the kernel ends every other process of the jail. Runs that are going on
 /// are not touched.
 ///
-/// # Errors
-/// [`SealError`] of the first run that could not be sealed; its directory stays for the next time.
-pub fn recover(home: &mut Home, observer: &mut dyn Observer) -> Result<(), SealError> {
+/// A run that cannot be sealed now is left as it is, with a note, and tried again by the next command.
+pub fn recover(home: &mut Home, observer: &mut dyn Observer) {
     for (project, run, path) in run_dirs(home) {
-        let Some(dir) = RunDir::adopt(path) else { continue };
-        // What the dead supervisor recorded last may have come after the catalog was read.
-        home.catch_up()?;
-        let summary = home.catalog.run(&project, &run).map_err(HomeError::from)?;
-        let pending = summary.filter(|run| run.status.is_none());
-        let Some(summary) = pending else {
-            dir.remove()?; // Never decided, denied, or sealed already: nothing in it counts.
-            continue;
-        };
-        let plan: Plan = home.object(&project, &summary.plan)?;
-        let decision = Decision { outcome: Outcome::Allow, reasons: Vec::new() };
-        let facts = Facts {
-            run: &run,
-            plan: &plan,
-            digest: summary.plan,
-            decision: &decision,
-            planned: summary.planned,
-            overhead: std::collections::BTreeMap::new(),
-        };
-        seal(home, facts, End::orphaned(), dir)?;
-        observer.event(Event::Recovered(&run));
+        let shown = path.display().to_string();
+        if let Some(dir) = RunDir::adopt(path)
+            && let Err(error) = recover_one(home, &project, &run, dir, observer)
+        {
+            let note = format!("could not seal run {run} yet: {error}; what it left is in `{shown}`");
+            observer.event(Event::Note(&note));
+        }
     }
+}
+
+fn recover_one(
+    home: &mut Home,
+    project: &ProjectName,
+    run: &RunId,
+    dir: RunDir,
+    observer: &mut dyn Observer,
+) -> Result<(), SealError> {
+    // What the dead supervisor recorded last may have come after the catalog was read.
+    home.catch_up()?;
+    let summary = home.catalog.run(project, run).map_err(HomeError::from)?;
+    let Some(summary) = summary.filter(|run| run.status.is_none()) else {
+        dir.remove()?; // Never decided, denied, or sealed already: nothing in it counts.
+        return Ok(());
+    };
+    let plan: Plan = home.object(project, &summary.plan)?;
+    let decision = Decision { outcome: Outcome::Allow, reasons: Vec::new() };
+    let facts = Facts {
+        run,
+        plan: &plan,
+        digest: summary.plan,
+        decision: &decision,
+        planned: summary.planned,
+        overhead: BTreeMap::new(),
+    };
+    seal(home, facts, End::orphaned(), dir)?;
+    observer.event(Event::Recovered(run));
     Ok(())
 }
 

@@ -108,12 +108,16 @@ pub fn run<S: Signals>(
     observer.event(Event::Started);
     steps.end("provision");
 
-    let executed = execute(provisioned, &dir, &planned.plan.limits, &mut signals, observer)?;
+    let mut executed = execute(provisioned, &dir, &planned.plan.limits, &mut signals, observer)?;
     steps.leave_out();
     observer.event(Event::Sealing);
+    let rest = std::mem::take(&mut executed.rest);
     let end = End::watched(executed, &planned.plan);
     let mut record = seal(home, facts(steps.clone()), end, dir)?;
     steps.end("seal");
+    for (stream, bytes) in &rest {
+        observer.event(Event::Output(*stream, bytes));
+    }
     record.overhead_ms = steps.taken;
     Ok(record)
 }

@@ -8,8 +8,9 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use aseptic_model::{
-    Class, Decision, Denied, Diagnose, Diagnosis, Digest, Event as Entry, Lineage, Log, Logs, Output, Plan,
-    RUN_SCHEMA, RunId, RunRecord, Skipped, Status, Timestamp, Wall, WallState, to_canonical,
+    Class, Decision, Denied, Diagnose, Diagnosis, Digest, Event as Entry, Lineage, Log, Logs, Output,
+    OutputLink, Plan, RUN_SCHEMA, RunId, RunRecord, Skipped, Status, Timestamp, Wall, WallState,
+    escape_bytes, to_canonical,
 };
 use aseptic_sandbox::{Ended, enforces_task_limit, walls};
 use aseptic_store::{
@@ -184,12 +185,17 @@ fn record(facts: Facts<'_>, end: End, captured: Captured, logs: Logs) -> RunReco
         blake3: output.blake3,
         sha256: hexadecimal(&output.sha256),
     });
+    let links = captured
+        .links
+        .into_iter()
+        .map(|link| OutputLink { path: link.path, target: escape_bytes(&link.target) });
     let skipped = captured.skipped.into_iter().map(|skipped| Skipped {
         path: skipped.path,
         reason: match skipped.reason {
             SkipReason::Special => "not a file, directory or link",
             SkipReason::PathTooLong => "its path is too long",
             SkipReason::OverLimit => "over the limit of output bytes",
+            SkipReason::Sparse => "sparse: all holes together would be over 4 GiB",
         }
         .to_owned(),
     });
@@ -201,6 +207,7 @@ fn record(facts: Facts<'_>, end: End, captured: Captured, logs: Logs) -> RunReco
         duration_ms: milliseconds(end.duration),
         lineage: end.lineage,
         outputs: outputs.collect(),
+        links: links.collect(),
         outputs_snapshot: Some(captured.snapshot.digest),
         deleted: captured.deleted,
         skipped: skipped.collect(),
@@ -241,6 +248,7 @@ pub(crate) fn unstarted(facts: Facts<'_>) -> RunRecord {
         inputs: plan.inputs.clone(),
         lineage: Lineage::default(),
         outputs: Vec::new(),
+        links: Vec::new(),
         outputs_snapshot: None,
         deleted: Vec::new(),
         skipped: Vec::new(),

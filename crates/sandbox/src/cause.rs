@@ -116,6 +116,7 @@ pub(crate) fn of_step(error: &PrepareError, facts: &Facts) -> Cause {
     let (step, source) = match error {
         PrepareError::Namespaces(source) => return of_namespaces(source, facts),
         PrepareError::Step { step, source } => (step.as_str(), source),
+        PrepareError::Watches(source) => ("watch the inputs of the jail", source),
         PrepareError::Source { what, source } => return (format!("could not find {what}: {source}"), None),
         PrepareError::Description { .. } | PrepareError::Vanished => return (error.to_string(), None),
     };

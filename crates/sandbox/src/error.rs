@@ -34,6 +34,9 @@ pub enum PrepareError {
         #[source]
         source: io::Error,
     },
+    /// The user has no file watches left, so the opened files could not be reported.
+    #[error("could not watch the inputs of the jail")]
+    Watches(#[source] io::Error),
     /// The set-up ended without a word: it was killed.
     #[error("the jail's first process ended during set-up")]
     Vanished,
@@ -61,6 +64,11 @@ impl Diagnose for PrepareError {
                 Class::Host,
                 "sandbox/step",
                 "run `aseptic doctor`: it tries every mechanism on this host and names what is blocked",
+            ),
+            Self::Watches(_) => Diagnosis::new(
+                Class::Host,
+                "sandbox/watches",
+                "raise `fs.inotify.max_user_instances` and `fs.inotify.max_user_watches` with sysctl",
             ),
             Self::Vanished => Diagnosis::new(
                 Class::Host,

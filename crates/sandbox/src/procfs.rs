@@ -27,12 +27,29 @@ const ROOT_WRITES: [&str; 12] = [
 
 /// Parts that tell about the host or its users and that no library reads. `kcore` and `kmsg` are not
 /// among them: the kernel asks for a capability when they are opened.
-const IDENTIFYING: [&str; 7] =
-    ["cmdline", "kallsyms", "keys", "key-users", "modules", "sched_debug", "sys/kernel/random/boot_id"];
+const IDENTIFYING: [&str; 10] = [
+    "cmdline",
+    "kallsyms",
+    "keys",
+    "key-users",
+    "modules",
+    "sched_debug",
+    "slabinfo",
+    "timer_list",
+    "vmallocinfo",
+    "sys/kernel/random/boot_id",
+];
+
+/// Of the 128 inotify instances that a user has for all of his jails: enough for a program that watches a
+/// few things, too few for one jail to leave the others without.
+const INOTIFY_INSTANCES_MAX: &[u8] = b"8";
 
 /// Settings of the jail's namespaces, relative to the procfs.
 pub(crate) fn settings(limit: Option<(TaskLimit, u32)>) -> Vec<(CString, Vec<u8>)> {
-    let mut settings = vec![(c"sys/user/max_user_namespaces".to_owned(), b"0".to_vec())];
+    let mut settings = vec![
+        (c"sys/user/max_user_namespaces".to_owned(), b"0".to_vec()),
+        (c"sys/user/max_inotify_instances".to_owned(), INOTIFY_INSTANCES_MAX.to_vec()),
+    ];
     if let Some((TaskLimit::Namespace, tasks)) = limit {
         let value = tasks.saturating_add(RESERVED_PIDS + 1).to_string().into_bytes();
         settings.push((c"sys/kernel/pid_max".to_owned(), value));

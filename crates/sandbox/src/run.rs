@@ -8,7 +8,7 @@ use rustix::fs::{FileType, inotify};
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
 use rustix::process::{Signal, WaitId, WaitIdOptions};
 
-use crate::compile::{Compiled, compile};
+use crate::compile::{Compiled, Step, compile};
 use crate::error::PrepareError;
 use crate::init;
 use crate::jail::Jail;
@@ -97,7 +97,7 @@ pub fn prepare(jail: &Jail, streams: Streams, keep: &[BorrowedFd<'_>]) -> Result
     } else {
         inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)
     };
-    let opened = opened.map_err(|error| step("watch for opened files", error))?;
+    let opened = opened.map_err(|error| PrepareError::Watches(error.into()))?;
     let keep: Vec<RawFd> = keep.iter().map(AsRawFd::as_raw_fd).collect();
     let given = Given {
         streams: [streams.stdin.as_raw_fd(), streams.stdout.as_raw_fd(), streams.stderr.as_raw_fd()],
@@ -121,10 +121,15 @@ pub fn prepare(jail: &Jail, streams: Streams, keep: &[BorrowedFd<'_>]) -> Result
     restored?;
     match receive(process.control.as_fd(), RecvFlags::empty()) {
         Ok(Some(Report::Ready)) => Ok(Prepared { process, opened: Opened::new(opened, jail.watched.len()) }),
-        Ok(Some(Report::Failed { step, error })) => Err(PrepareError::Step {
-            step: describe(&compiled, step),
-            source: io::Error::from_raw_os_error(error),
-        }),
+        Ok(Some(Report::Failed { step, error })) => {
+            let source = io::Error::from_raw_os_error(error);
+            match compiled_step(&compiled, step) {
+                Some(Step::Watch { .. }) if matches!(error, libc::ENOSPC | libc::ENOMEM) => {
+                    Err(PrepareError::Watches(source))
+                }
+                _ => Err(PrepareError::Step { step: describe(&compiled, step), source }),
+            }
+        }
         _ => Err(PrepareError::Vanished),
     }
 }
@@ -150,10 +155,14 @@ fn check(streams: &Streams, keep: &[BorrowedFd<'_>]) -> Result<(), PrepareError>
     Ok(())
 }
 
-fn describe(compiled: &Compiled, step: u32) -> String {
-    let index = |from: u32| usize::try_from(step.checked_sub(from)?).ok();
-    let own = index(COMPILED_STEPS_FROM).and_then(|index| compiled.steps.get(index));
-    match (own, index(0).and_then(|index| FIXED_STEPS.get(index))) {
+/// The step of the jail's own that a failure names.
+fn compiled_step(compiled: &Compiled, number: u32) -> Option<&Step> {
+    compiled.steps.get(usize::try_from(number.checked_sub(COMPILED_STEPS_FROM)?).ok()?)
+}
+
+fn describe(compiled: &Compiled, number: u32) -> String {
+    let fixed = usize::try_from(number).ok().and_then(|number| FIXED_STEPS.get(number));
+    match (compiled_step(compiled, number), fixed) {
         (Some(step), _) => step.describe(),
         (None, Some(description)) => (*description).to_owned(),
         (None, None) => "set up the jail".to_owned(),

@@ -169,12 +169,21 @@ fn enter_root(root: OwnedFd, staging: &CStr) -> Result<()> {
     rustix::process::chdir(c"/")
 }
 
+/// Signals that wait in one jail: more than any program lets wait, a small part of what a user has.
+const SIGNALS_PENDING_MAX: u64 = 4_096;
+
+fn lower(resource: Resource, most: u64) -> Result<()> {
+    let now = rustix::process::getrlimit(resource).maximum;
+    let least = Some(now.map_or(most, |now| now.min(most)));
+    rustix::process::setrlimit(resource, Rlimit { current: least, maximum: least })
+}
+
 fn drop_privileges(jail: &Compiled) -> Result<()> {
     rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    // Queued signals are counted for all jails of a user together.
+    lower(Resource::Sigpending, SIGNALS_PENDING_MAX)?;
     if let Some(tasks) = jail.tasks_resource {
-        let now = rustix::process::getrlimit(Resource::Nproc).maximum;
-        let least = Some(now.map_or(tasks, |now| now.min(tasks)));
-        rustix::process::setrlimit(Resource::Nproc, Rlimit { current: least, maximum: least })?;
+        lower(Resource::Nproc, tasks)?;
     }
     let bits = CapabilitiesSecureBits::NO_ROOT
         | CapabilitiesSecureBits::NO_ROOT_LOCKED

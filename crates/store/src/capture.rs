@@ -116,6 +116,8 @@ pub enum SkipReason {
     PathTooLong,
     /// It would exceed [`CaptureOptions::max_bytes`].
     OverLimit,
+    /// It is so sparse that all holes together would be over 4 GiB.
+    Sparse,
 }
 
 impl Store {

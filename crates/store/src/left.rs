@@ -18,6 +18,10 @@ use crate::files::{
 use crate::forest::{Forest, Place};
 use crate::tree::{EntryKind, TreeEntry, TreeError};
 
+/// Holes in files that one capture reads. A job makes a hole of any size for nothing, and reading it takes
+/// a second for each gigabyte or so; what libraries preallocate is smaller.
+const HOLE_BYTES_MAX: u64 = 4 << 30;
+
 /// What a job left.
 pub(crate) struct Left {
     pub(crate) forest: Forest,
@@ -28,6 +32,8 @@ pub(crate) struct Left {
     pub(crate) skipped_count: u64,
     /// How many bytes may still be captured.
     bytes_left: u64,
+    /// How many of them may be holes.
+    holes_left: u64,
 }
 
 pub(crate) struct LeftFile {
@@ -57,6 +63,7 @@ impl Left {
             skipped: Vec::new(),
             skipped_count: 0,
             bytes_left: max_bytes.unwrap_or(u64::MAX),
+            holes_left: HOLE_BYTES_MAX,
         }
     }
 
@@ -120,7 +127,14 @@ impl Left {
                     self.skip(Some(path), SkipReason::OverLimit);
                     return Ok(None);
                 }
+                let holes =
+                    size.saturating_sub(u64::try_from(stat.st_blocks).unwrap_or(0).saturating_mul(512));
+                if holes > self.holes_left {
+                    self.skip(Some(path), SkipReason::Sparse);
+                    return Ok(None);
+                }
                 self.bytes_left -= size;
+                self.holes_left -= holes;
                 let mode = Mode::from_raw_mode(stat.st_mode);
                 if !mode.contains(Mode::RUSR) {
                     set_mode(descriptor, name, mode | Mode::RUSR)?;

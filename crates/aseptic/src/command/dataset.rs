@@ -21,7 +21,7 @@ enum Action {
     /// Import a file or directory as the next version of a dataset
     ///
     /// The source is only read; the version is immutable. Bytes and labels that are already the newest
-    /// version stay that version. Links out of the directory and special files are refused, since a run
+    /// version stay that version. A new version keeps the labels of the one before. Links out of the directory and special files are refused, since a run
     /// would not see what they stand for.
     #[command(after_help = "Examples:\n  aseptic dataset add ./digits --name digits --label public\n  \
                             aseptic dataset add penguins.parquet --name penguins")]

@@ -90,6 +90,9 @@ fn describe(record: &RunRecord) -> String {
         let size = ByteSize(output.size);
         line("output", format!("{}  {size}  {}", output.path, output.blake3.short()));
     }
+    for link in &record.links {
+        line("link", format!("{} -> {}", link.path, link.target));
+    }
     for path in &record.deleted {
         line("deleted", path.to_string());
     }

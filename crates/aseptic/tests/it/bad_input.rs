@@ -192,6 +192,94 @@ fn two_runs_at_once() {
 }
 
 #[test]
+fn many_imports_at_once_in_an_empty_home() {
+    let world = World::new();
+    for number in 0..8 {
+        world.write(&format!("d{number}/x"), number.to_string());
+    }
+    let children: Vec<_> = (0..8)
+        .map(|number| {
+            world.command(&["dataset", "add", &format!("d{number}"), "--name", "d"]).spawn().unwrap()
+        })
+        .collect();
+    for mut child in children {
+        assert!(child.wait().unwrap().success());
+    }
+    let versions = world.json(&["dataset", "show", "d", "--json"]);
+    let versions: Vec<_> =
+        versions["versions"].as_array().unwrap().iter().map(|row| row["version"].as_u64()).collect();
+    assert_eq!(versions, (1..=8).rev().map(Some).collect::<Vec<_>>(), "no gap and no double");
+}
+
+#[test]
+fn labels_are_not_lost_by_importing_again() {
+    let world = World::new();
+    world.write("d/x", "1");
+    world.ok(&["dataset", "add", "d", "--name", "d", "--label", "pii"]);
+    assert!(world.ok(&["dataset", "add", "d", "--name", "d"]).starts_with("unchanged"));
+    world.write("d/x", "2");
+    world.ok(&["dataset", "add", "d", "--name", "d", "--label", "holdout"]);
+    let versions = world.json(&["dataset", "show", "d", "--json"]);
+    assert_eq!(versions["versions"][0]["labels"], serde_json::json!(["holdout", "pii"]));
+}
+
+#[test]
+fn a_python_environment_around_the_code_is_refused() {
+    let world = World::new();
+    world.write(".gitignore", ".env\n");
+    world.write(".env", "TOKEN=sesame");
+    let project = world.path("project");
+    let made = Command::new("/usr/bin/python3").args(["-m", "venv", "--without-pip"]).arg(&project).output();
+    assert!(made.unwrap().status.success());
+    let output = world.run(&["run", "--python", ".", "--", "true"]);
+    assert!(output.starts_with("exit: 125") && output.contains("environment/too-wide"), "{output}");
+}
+
+#[test]
+fn a_state_that_every_run_would_see_is_refused() {
+    let world = World::new();
+    let output = world.command(&["runs"]).env("ASEPTIC_HOME", "/usr/share").output().unwrap();
+    assert_eq!(output.status.code(), Some(5), "{output:?}");
+}
+
+#[test]
+fn a_sparse_file_of_terabytes_is_not_kept() {
+    let world = World::new();
+    let (code, run) =
+        world.run_json(&["--no-code", "--", "sh", "-c", "truncate -s 10T /out/huge; ln -s /etc /out/l"]);
+    assert_eq!(code, 0);
+    assert_eq!(run["skipped"][0]["path"], "out/huge");
+    assert_eq!(run["links"], serde_json::json!([{ "path": "out/l", "target": "/etc" }]));
+}
+
+#[test]
+fn a_job_that_reads_its_own_output_does_not_stop_the_clock() {
+    let world = World::new();
+    let steal = "import os
+fd = os.open('/proc/self/fd/1', os.O_RDONLY | os.O_NONBLOCK)
+while True:
+    os.write(1, b'x' * 100)
+    try: os.read(fd, 100)
+    except BlockingIOError: pass";
+    let limits = ["--limit", "wall=700ms", "--limit", "grace=100ms", "--no-code"];
+    let (_, run) = world.run_json(&[&limits[..], &["--", "/usr/bin/python3", "-c", steal]].concat());
+    assert!(run["reason"].as_str().unwrap().starts_with("wall-clock limit"), "{run:#}");
+}
+
+#[test]
+fn a_reader_that_reads_nothing_does_not_stop_the_clock() {
+    let world = World::new();
+    let limits = ["run", "--quiet", "--limit", "wall=500ms", "--limit", "grace=100ms", "--no-code"];
+    let mut command = world.command(&[&limits[..], &["--", "cat", "/dev/zero"]].concat());
+    let mut child = command.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    wait_until("the run is over", || {
+        world.json(&["runs", "--json", "--status", "failed"])["runs"].as_array().unwrap().len() == 1
+    });
+    drop(child.stdout.take());
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+}
+
+#[test]
 fn a_second_command_during_an_import() {
     let world = World::new();
     for number in 0..2_000 {

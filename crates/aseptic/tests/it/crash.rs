@@ -34,6 +34,46 @@ fn a_killed_supervisor_takes_its_job_along_and_the_run_is_sealed_as_aborted() {
 }
 
 #[test]
+fn a_run_that_cannot_be_sealed_stops_nobody_else() {
+    let world = World::new();
+    world.shell("echo one");
+    let mut command = world.command(&["run", "--quiet", "--", "sh", "-c", "echo ready; sleep 1000"]);
+    let mut supervisor = command.stdout(Stdio::piped()).spawn().unwrap();
+    let mut ready = [0; 6];
+    supervisor.stdout.as_mut().unwrap().read_exact(&mut ready).unwrap();
+    let plan = world.json(&["runs", "--json"])["runs"][0]["plan"].as_str().unwrap().to_owned();
+    let objects = world.path("state/projects/default/store/objects");
+    let object = [objects.join(&plan[..2]).join(&plan), objects.join(&plan[..2]).join(&plan[2..])];
+    let object = object.iter().find(|path| path.exists()).unwrap();
+    std::fs::remove_file(object).unwrap();
+    supervisor.kill().unwrap();
+    supervisor.wait().unwrap();
+    let marker = world.path("state/runs");
+    wait_until("the lock is free", || {
+        let output = world.output(&["runs"]);
+        output.status.success() && String::from_utf8_lossy(&output.stderr).contains("could not seal run")
+    });
+    assert!(marker.exists(), "what it left is kept");
+    assert_eq!(world.shell("echo two"), "two\n");
+}
+
+#[test]
+fn a_ledger_brought_back_from_a_copy_is_taken_as_it_is() {
+    let world = World::new();
+    world.shell("echo one");
+    let copy = world.path("copy");
+    let cp = |from: &std::path::Path, to: &std::path::Path| {
+        assert!(std::process::Command::new("cp").arg("-r").args([from, to]).status().unwrap().success());
+    };
+    cp(&world.path("state/ledger"), &copy);
+    world.shell("echo two");
+    std::fs::remove_dir_all(world.path("state/ledger")).unwrap();
+    assert_eq!(world.output(&["runs"]).status.code(), Some(5), "without a ledger nothing is made up");
+    cp(&copy, &world.path("state/ledger"));
+    assert_eq!(world.json(&["runs", "--json"])["runs"].as_array().unwrap().len(), 1);
+}
+
+#[test]
 fn a_run_that_goes_on_is_not_taken_for_an_orphan() {
     let world = World::new();
     let script = "echo ready; while [ ! -e /tmp/x ]; do sleep 0.05; done";

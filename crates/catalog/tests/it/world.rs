@@ -183,6 +183,7 @@ pub(crate) fn record(run: &RunId, job: &Job, status: Status) -> RunRecord {
         sha256: "00".repeat(32),
     };
     RunRecord {
+        links: Vec::new(),
         schema: RUN_SCHEMA.to_owned(),
         run: run.clone(),
         project: project(),
