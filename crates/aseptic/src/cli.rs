@@ -1,5 +1,6 @@
 //! The shape of the command line.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -39,7 +40,7 @@ Examples:
 pub(crate) struct Global {
     /// State directory [default: $XDG_DATA_HOME/aseptic or ~/.local/share/aseptic]
     #[arg(long, global = true, env = "ASEPTIC_HOME", hide_env_values = true, value_name = "DIR")]
-    pub(crate) home: Option<PathBuf>,
+    pub(crate) home: Option<OsString>,
     /// Project, instead of the one that the spec names [default without a spec: default]
     #[arg(long, global = true, value_name = "NAME")]
     pub(crate) project: Option<ProjectName>,
@@ -98,7 +99,7 @@ impl Cli {
         let is_run = self.command.is_run();
         let mut context = Context::new(self.global);
         match self.command.run(&mut context) {
-            Ok(code) => code,
+            Ok(code) => context.finish(code),
             Err(failure) => ExitCode::from(context.fail(&failure, is_run)),
         }
     }

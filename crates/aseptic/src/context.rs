@@ -1,9 +1,11 @@
 //! What every command needs: settings from the environment, the state, and where to print.
 
+use std::cell::RefCell;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use aseptic_model::{Class, ProjectName};
 use aseptic_runner::{Event, Home, Observer, Request, SPEC_FILE, Step, Stream};
@@ -16,11 +18,13 @@ use crate::failure::{Failure, RUN_FAILED};
 #[derive(Debug)]
 pub(crate) struct Context {
     global: Global,
+    /// Why a result could not be written.
+    lost: RefCell<Option<io::Error>>,
 }
 
 impl Context {
     pub(crate) fn new(global: Global) -> Self {
-        Self { global }
+        Self { global, lost: RefCell::new(None) }
     }
 
     pub(crate) fn json(&self) -> bool {
@@ -36,8 +40,8 @@ impl Context {
 
     /// Where the state is, whether or not it is there yet.
     pub(crate) fn home_dir(&self) -> Result<PathBuf, Failure> {
-        if let Some(home) = self.global.home.as_ref().filter(|home| !home.as_os_str().is_empty()) {
-            return Ok(home.clone());
+        if let Some(home) = self.global.home.as_ref().filter(|home| !home.is_empty()) {
+            return Ok(home.into());
         }
         let data = std::env::var_os("XDG_DATA_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
         let data = data.or_else(|| Some(std::env::home_dir()?.join(".local/share")));
@@ -75,8 +79,30 @@ impl Context {
 
     /// A line of a result.
     pub(crate) fn out(&self, text: impl fmt::Display) {
-        // A reader that has seen enough closes its end; that is no error.
-        let _ = writeln!(io::stdout().lock(), "{text}");
+        self.written(writeln!(io::stdout().lock(), "{text}"));
+    }
+
+    /// Remembers that a result could not be written. A reader that has seen enough closes its end; that
+    /// is no error.
+    pub(crate) fn written(&self, result: io::Result<()>) {
+        if let Err(error) = result
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
+            self.lost.replace(Some(error));
+        }
+    }
+
+    /// The exit code of a command that did what it should: another one if its result got lost.
+    pub(crate) fn finish(&self, code: ExitCode) -> ExitCode {
+        self.written(io::stdout().flush());
+        match self.lost.take() {
+            None => code,
+            Some(error) => {
+                let message = format!("could not write the result: {error}");
+                let help = "free space where standard output goes";
+                ExitCode::from(self.fail(&Failure::new(Class::Host, "cli/output", message, help), false))
+            }
+        }
     }
 
     /// A document on standard output.

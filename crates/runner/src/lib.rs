@@ -18,6 +18,7 @@ mod home;
 mod init;
 mod lineage;
 mod observer;
+mod output;
 mod plan;
 mod provision;
 mod record;

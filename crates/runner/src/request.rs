@@ -176,11 +176,30 @@ impl Request {
                 return Err(RequestError::Option(format!("`{name}` cannot be an environment variable")));
             }
         }
+        if let Some(name) =
+            experiment.params.iter().find_map(|(name, value)| (!is_exact(value)).then_some(name))
+        {
+            let message =
+                format!("parameter `{name}` holds a number that JSON does not keep exactly; pass it as text");
+            return Err(RequestError::Option(message));
+        }
         if experiment.command.iter().any(|argument| argument.contains('\0')) {
             return Err(RequestError::Option("an argument of the command holds a NUL byte".to_owned()));
         }
         let project = self.project.clone().unwrap_or(project);
         Ok(Wanted { project, name: self.experiment.clone(), experiment, base })
+    }
+}
+
+/// Whether every number in `value` is the same after canonical JSON, which has doubles only (RFC 8785).
+fn is_exact(value: &serde_json::Value) -> bool {
+    match value {
+        serde_json::Value::Number(number) => number.as_f64().is_some_and(|number| {
+            number.fract() != 0.0 || number.abs() <= 9_007_199_254_740_991.0 // 2^53 - 1
+        }),
+        serde_json::Value::Array(values) => values.iter().all(is_exact),
+        serde_json::Value::Object(values) => values.values().all(is_exact),
+        _ => true,
     }
 }
 

@@ -45,6 +45,12 @@ pub enum ResultError {
         /// The path.
         path: FilePath,
     },
+    /// What would be exported holds a git repository.
+    #[error("`{path}` is part of a git repository that the run made")]
+    Repository {
+        /// The first such path.
+        path: FilePath,
+    },
     /// The copy could not be made.
     #[error(transparent)]
     Export(#[from] ExportError),
@@ -71,6 +77,11 @@ impl Diagnose for ResultError {
                 "name a run, `run:RUN/PATH`, a dataset, or a digest of 64 digits",
             ),
             Self::Dataset(error) => error.diagnosis(),
+            Self::Repository { .. } => Diagnosis::new(
+                Class::User,
+                "export/repository",
+                "git would execute its hooks and settings; export other parts with RUN/PATH",
+            ),
             Self::Export(error) => error.diagnosis(),
             Self::Home(error) => error.diagnosis(),
         }
@@ -182,6 +193,12 @@ pub fn export(
         let path = path.cloned().ok_or_else(|| not_sealed(&summary, "outputs"))?;
         return Err(ResultError::NoOutput { run: summary.run, path });
     };
+    for entry in store.walk(&tree.digest)? {
+        let (path, _) = entry?;
+        if path.components().any(|name| name.eq_ignore_ascii_case(b".git")) {
+            return Err(ResultError::Repository { path });
+        }
+    }
     let exported = store.export(&tree.digest, None, to, existing)?;
     let entry = Entry::RunExported { run: summary.run.clone(), snapshot: tree.digest, files: exported.files };
     home.record(project, vec![entry])?;

@@ -31,7 +31,7 @@ pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failur
         let text = String::from_utf8_lossy(&bytes);
         context.document(&json!({ "schema": "aseptic.log/1", "text": text, "dropped_bytes": dropped }))?;
     } else {
-        let _ = io::stdout().lock().write_all(&bytes);
+        context.written(io::stdout().lock().write_all(&bytes));
         if dropped > 0 {
             context.say(format_args!("note: {dropped} more bytes were shown and not kept"));
         }

@@ -243,6 +243,34 @@ fn a_state_that_every_run_would_see_is_refused() {
 }
 
 #[test]
+fn a_number_that_json_would_change_is_refused() {
+    let world = World::new();
+    let output = world.run(&["plan", "--param", "seed=18446744073709551616", "--", "true"]);
+    assert!(output.starts_with("exit: 2") && output.contains("`seed`"), "{output}");
+}
+
+#[test]
+fn a_repository_made_by_a_run_is_not_exported() {
+    let world = World::new();
+    let script = "mkdir -p /out/.git/hooks /out/fine && echo x > /out/.git/hooks/post-checkout && echo 1 > /out/fine/a";
+    world.shell(script);
+    let output = world.run(&["export", "latest", "--to", "."]);
+    assert!(output.starts_with("exit: 2") && output.contains("export/repository"), "{output}");
+    assert!(!world.path("project/out").exists());
+    world.ok(&["export", "latest/out/fine", "--to", "there"]);
+}
+
+#[test]
+fn a_result_that_cannot_be_written_is_an_error() {
+    let world = World::new();
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = world.command(&["runs", "--json"]).stdout(full).output().unwrap();
+    assert_eq!(output.status.code(), Some(5), "{output:?}");
+    let mut command = world.command(&["runs"]);
+    assert!(command.env("ASEPTIC_HOME", "").output().unwrap().status.success(), "an empty variable is unset");
+}
+
+#[test]
 fn a_sparse_file_of_terabytes_is_not_kept() {
     let world = World::new();
     let (code, run) =
