@@ -55,6 +55,7 @@ fn recover_one(
         overhead: BTreeMap::new(),
     };
     seal(home, facts, End::orphaned(), dir)?;
+    home.catch_up()?; // The command that recovers shows it as it is now.
     observer.event(Event::Recovered(run));
     Ok(())
 }

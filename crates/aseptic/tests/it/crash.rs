@@ -24,6 +24,8 @@ fn a_killed_supervisor_takes_its_job_along_and_the_run_is_sealed_as_aborted() {
     let output = world.output(&["runs", "--json"]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("as aborted"), "{said}");
+    let listed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(listed["runs"][0]["status"], "aborted");
     let run = world.json(&["show", "latest", "--json"]);
     assert_eq!(run["status"], "aborted");
     assert_eq!(run["outputs"][0]["path"], "out/partial");
