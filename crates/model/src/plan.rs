@@ -186,9 +186,6 @@ impl Limits {
     /// Tasks where the spec names none: a data loader per core on the largest machines, and still no
     /// fork bomb that reaches the host's own limit of 32,768.
     pub const PROCESSES: u32 = 16_384;
-
-    /// Fewest tasks that can be enforced: Linux keeps 300 process ids back (`RESERVED_PIDS`).
-    pub const PROCESSES_MIN: u32 = 1;
 }
 
 impl Default for Limits {
