@@ -99,7 +99,7 @@ impl Cli {
         let is_run = self.command.is_run();
         let mut context = Context::new(self.global);
         match self.command.run(&mut context) {
-            Ok(code) => context.finish(code),
+            Ok(code) => context.finish(code, is_run),
             Err(failure) => ExitCode::from(context.fail(&failure, is_run)),
         }
     }

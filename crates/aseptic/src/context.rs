@@ -27,6 +27,10 @@ impl Context {
         Self { global, lost: RefCell::new(None) }
     }
 
+    pub(crate) fn quiet(&self) -> bool {
+        self.global.quiet
+    }
+
     pub(crate) fn json(&self) -> bool {
         self.global.json
     }
@@ -93,14 +97,14 @@ impl Context {
     }
 
     /// The exit code of a command that did what it should: another one if its result got lost.
-    pub(crate) fn finish(&self, code: ExitCode) -> ExitCode {
+    pub(crate) fn finish(&self, code: ExitCode, is_run: bool) -> ExitCode {
         self.written(io::stdout().flush());
         match self.lost.take() {
             None => code,
             Some(error) => {
                 let message = format!("could not write the result: {error}");
                 let help = "free space where standard output goes";
-                ExitCode::from(self.fail(&Failure::new(Class::Host, "cli/output", message, help), false))
+                ExitCode::from(self.fail(&Failure::new(Class::Host, "cli/output", message, help), is_run))
             }
         }
     }
@@ -113,6 +117,11 @@ impl Context {
         })?;
         self.out(text);
         Ok(())
+    }
+
+    /// A line of an error, quiet or not.
+    pub(crate) fn complain(&self, text: impl fmt::Display) {
+        let _ = writeln!(io::stderr().lock(), "{text}");
     }
 
     /// A remark on standard error.

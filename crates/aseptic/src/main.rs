@@ -25,11 +25,10 @@ fn main() -> ExitCode {
         Ok(parsed) => parsed,
         Err(error) => {
             // The exit code of `run` belongs to the job, so its own mistakes have one apart.
-            let run =
-                arguments.iter().skip(1).find(|argument| !argument.as_encoded_bytes().starts_with(b"-"));
+            let run = arguments.iter().take_while(|word| *word != "--").any(|word| word == "run");
             let code = match error.kind() {
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => 0,
-                _ if run.is_some_and(|word| word == "run") => failure::RUN_FAILED,
+                _ if run => failure::RUN_FAILED,
                 _ => failure::USAGE,
             };
             let _ = error.print();

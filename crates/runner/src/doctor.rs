@@ -26,5 +26,6 @@ pub fn doctor(home: &Path) -> Result<Report, HomeError> {
     let findings = aseptic_sandbox::probe(&scratch);
     aseptic_store::remove_tree(&scratch)
         .map_err(|error| io_error("remove", &scratch, std::io::Error::other(error)))?;
+    let _ = std::fs::remove_dir(home.join("doctor")); // Another doctor may be at work in it.
     Ok(Report { findings, walls: aseptic_sandbox::walls() })
 }

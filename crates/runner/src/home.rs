@@ -6,7 +6,7 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -241,6 +241,9 @@ impl Home {
 
 /// The catalog at `path`; one that cannot be used is made anew, since it holds no fact of its own.
 fn open_catalog(path: &Path) -> Result<Catalog, HomeError> {
+    // Names and labels are nobody else's business, whoever may enter the directory.
+    let private = fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+    private.map_err(|source| io_error("open", path, source))?;
     match Catalog::open(path) {
         Err(CatalogError::Unusable { .. }) => Ok(Catalog::reset(path)?),
         other => Ok(other?),

@@ -191,12 +191,12 @@ impl Request {
     }
 }
 
-/// Whether every number in `value` is the same after canonical JSON, which has doubles only (RFC 8785).
+/// Whether every whole number in `value` is the same after canonical JSON, which has doubles only (RFC 8785).
 fn is_exact(value: &serde_json::Value) -> bool {
     match value {
-        serde_json::Value::Number(number) => number.as_f64().is_some_and(|number| {
-            number.fract() != 0.0 || number.abs() <= 9_007_199_254_740_991.0 // 2^53 - 1
-        }),
+        serde_json::Value::Number(number) => {
+            number.is_f64() || number.as_i64().is_some_and(|whole| whole.unsigned_abs() < 1 << 53)
+        }
         serde_json::Value::Array(values) => values.iter().all(is_exact),
         serde_json::Value::Object(values) => values.values().all(is_exact),
         _ => true,

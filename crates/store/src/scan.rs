@@ -19,6 +19,9 @@ use crate::parallel;
 use crate::rules::Rules;
 use crate::tree::{EntryKind, TreeEntry};
 
+/// How often the kernel is asked where a link leads while other processes rename and mount all the time.
+const RESOLVE_TRIES_MAX: usize = 1_000;
+
 /// A file that must be read.
 #[derive(Debug)]
 pub(crate) struct Pending {
@@ -193,12 +196,16 @@ impl Scanner<'_> {
         }
         let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
         let flags = OFlags::PATH | OFlags::CLOEXEC;
-        match openat2(self.root, path, flags, Mode::empty(), resolve) {
-            Err(Errno::XDEV) => Ok(true),
-            // The kernel could not tell, because something was renamed meanwhile.
-            Err(Errno::AGAIN) => Err(ImportError::Changed { path: text_below(path) }),
-            _ => Ok(false),
+        for _ in 0..RESOLVE_TRIES_MAX {
+            match openat2(self.root, path, flags, Mode::empty(), resolve) {
+                Err(Errno::XDEV) => return Ok(true),
+                // Somewhere on the machine something was renamed or mounted meanwhile, and the kernel could
+                // not tell: again.
+                Err(Errno::AGAIN) => std::thread::yield_now(),
+                _ => return Ok(false),
+            }
         }
+        Err(ImportError::Changed { path: text_below(path) })
     }
 }
 

@@ -1,7 +1,7 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use aseptic_model::{ByteSize, Class, InputRef};
+use aseptic_model::{Class, InputRef};
 use aseptic_runner::Existing;
 use serde_json::json;
 
@@ -50,8 +50,8 @@ pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failur
             "links": exported.links, "to": args.to,
         }))?;
     } else {
-        let (size, to) = (ByteSize(exported.bytes), args.to.display());
-        context.out(format_args!("exported {} files ({size}) of run {run} to {to}", exported.files));
+        let what = crate::table::amount(exported.files, exported.bytes);
+        context.out(format_args!("exported {what} of run {run} to {}", args.to.display()));
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -54,10 +54,17 @@ pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failur
 }
 
 fn directory(context: &Context, named: Option<&PathBuf>) -> Result<PathBuf, Failure> {
-    match named {
-        Some(dir) => Ok(dir.clone()),
-        None => Ok(context.home_dir()?.join("ledger")),
+    let dir = match named {
+        Some(dir) => dir.clone(),
+        None => context.home_dir()?.join("ledger"),
+    };
+    if !dir.join("log").exists() {
+        let message = format!("there is no ledger in `{}`", dir.display());
+        let help =
+            "the first run or import makes one; name another directory with `--ledger DIR` or `--home DIR`";
+        return Err(Failure::new(Class::User, "ledger/none", message, help));
     }
+    Ok(dir)
 }
 
 fn show(context: &Context, ledger: Option<&PathBuf>, run: Option<&RunId>) -> Result<ExitCode, Failure> {

@@ -124,10 +124,10 @@ fn exit_code(record: &RunRecord) -> u8 {
 
 fn summarise(context: &Context, record: &RunRecord) {
     if record.status == Status::Denied {
-        context.say(format_args!("denied: run {} did not start", record.run));
+        context.complain(format_args!("denied: run {} did not start", record.run));
         for reason in &record.decision.reasons {
-            context.say(format_args!("  {}: {}", reason.element, reason.message));
-            context.say(format_args!("    help: {}\n    rule: {}", reason.advice, reason.rule));
+            context.complain(format_args!("  {}: {}", reason.element, reason.message));
+            context.complain(format_args!("    help: {}\n    rule: {}", reason.advice, reason.rule));
         }
         return;
     }
@@ -143,6 +143,9 @@ fn summarise(context: &Context, record: &RunRecord) {
         "{}{how} after {duration} ({overhead} of aseptic's own)  run {}",
         record.status, record.run
     ));
+    if matches!(record.exit_code, Some(126 | 127)) && record.reason.is_some() && context.quiet() {
+        context.complain(format_args!("{}{how}", record.status)); // A program that is not there is an error.
+    }
     let bytes = record.outputs.iter().map(|output| output.size).sum();
     if !record.inputs.is_empty() {
         let read: usize = record.lineage.read.values().map(std::collections::BTreeSet::len).sum();
@@ -198,8 +201,17 @@ fn param(text: &str) -> Result<(String, serde_json::Value), String> {
     if key.is_empty() {
         return Err("the name of a parameter is empty".to_owned());
     }
-    let value = serde_json::from_str(value).unwrap_or_else(|_| serde_json::Value::String(value.to_owned()));
-    Ok((key.to_owned(), value))
+    let digits = value.strip_prefix('-').unwrap_or(value);
+    let parsed = match serde_json::from_str(value) {
+        Ok(serde_json::Value::Number(number))
+            if number.is_f64() && digits.bytes().all(|b| b.is_ascii_digit()) =>
+        {
+            return Err(format!("`{value}` has more digits than JSON keeps; pass it in quotes, as text"));
+        }
+        Ok(parsed) => parsed,
+        Err(_) => serde_json::Value::String(value.to_owned()),
+    };
+    Ok((key.to_owned(), parsed))
 }
 
 #[cfg(test)]
@@ -211,6 +223,8 @@ mod tests {
         assert_eq!(param("lr=0.1").unwrap().1, serde_json::json!(0.1));
         assert_eq!(param("name=a=b").unwrap().1, serde_json::json!("a=b"));
         assert_eq!(param("sizes=[1,2]").unwrap().1, serde_json::json!([1, 2]));
+        assert_eq!(param("big=1e20").unwrap().1, serde_json::json!(1e20));
+        assert!(param("seed=18446744073709551616").is_err());
         assert!(param("=1").is_err());
         assert!(param("lr").is_err());
     }

@@ -165,6 +165,10 @@ impl Place {
         } else {
             path
         };
+        let is_python = |name: &[u8]| name.starts_with(b"python") || name.starts_with(b"pypy");
+        if !named.file_name().is_some_and(|name| is_python(name.as_encoded_bytes())) {
+            return Err(missing("its name is not that of a Python"));
+        }
         let interpreter = named.canonicalize().map_err(failed)?;
         let bytes = read(&interpreter, INTERPRETER_BYTES_MAX, Longer::Refuse).map_err(failed)?;
         if !bytes.starts_with(b"\x7fELF") {

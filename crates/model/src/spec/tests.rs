@@ -1,0 +1,83 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const EXAMPLE: &str = r#"
+[project]
+name = "digits"
+
+[experiment.train]
+command = ["python", "train.py"]
+params  = { lr = 0.1, seed = 7 }
+data    = { train = "digits-train", labels = "labels@3" }
+network = ["example.org:443"]
+limits  = { wall = "1h", processes = 512 }
+env     = { python = ".venv", variables = { OMP_NUM_THREADS = "1" } }
+"#;
+
+fn error(text: &str) -> String {
+    let error = Spec::parse(text.as_bytes()).unwrap_err();
+    format!("{error}; {}", error.diagnosis().help)
+}
+
+#[test]
+fn a_whole_spec() {
+    let spec = Spec::parse(EXAMPLE.as_bytes()).unwrap();
+    let train = &spec.experiments[&"train".parse().unwrap()];
+    assert_eq!(spec.project.as_str(), "digits");
+    assert_eq!(train.command, ["python", "train.py"]);
+    assert_eq!(train.params["lr"], serde_json::json!(0.1));
+    assert_eq!(train.data[&"labels".parse().unwrap()].to_string(), "labels@3");
+    assert_eq!(train.limits.wall_ms, Some(3_600_000));
+    assert_eq!(train.limits.processes, 512);
+    assert_eq!(train.python.as_deref(), Some(".venv"));
+}
+
+#[test]
+fn errors_say_where_and_what_next() {
+    assert_eq!(
+        error("[project]\nname = \"p\"\n[experiment.a]\ncomand = [\"x\"]\n"),
+        "line 4: unknown key `comand` in [experiment.a]; did you mean `command`?"
+    );
+    assert_eq!(error("[project]\n"), "[project] has no `name`; add `name`; see `docs/spec.md`");
+    assert_eq!(
+        error("[project]\nname = \"a b\"\n").split(':').next(),
+        Some("line 2"),
+        "the line of the value"
+    );
+    assert!(error("[project\n").starts_with("line 1: "));
+    assert!(error("[project]\nname=\"p\"\n[experiment.a]\ncommand=[]\n").contains("program"));
+    assert!(error("[project]\nname=\"p\"\n[experiment.a]\ncommand=\"x\"\n").starts_with("line 4: `command`"));
+    for odd in ["nan", "-inf", "1979-05-27", "[1, inf]"] {
+        let text = format!("[project]\nname=\"p\"\n[experiment.a]\ncommand=[\"x\"]\nparams={{a={odd}}}\n");
+        assert!(error(&text).starts_with("line 5: `a`: "), "{}", error(&text));
+    }
+    let limits = "[project]\nname=\"p\"\n[experiment.a]\ncommand=[\"x\"]\nlimits={wall=\"soon\"}\n";
+    assert!(error(limits).starts_with("line 5: `wall`: `soon` is not a duration"), "{}", error(limits));
+}
+
+#[test]
+fn ten_megabytes_are_refused_at_once() {
+    let bytes = vec![b'#'; 10_000_000];
+    assert_eq!(Spec::parse(&bytes), Err(SpecError::TooLarge { bytes: 10_000_000 }));
+}
+
+#[test]
+fn text_that_is_not_utf_8_has_a_line() {
+    let spec = b"[project]\nname = \"caf\xe9\"\n";
+    assert!(matches!(Spec::parse(spec), Err(SpecError::Syntax { line: 2, .. })));
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_give_a_result(bytes in prop::collection::vec(any::<u8>(), 0..256)) {
+        let _ = Spec::parse(&bytes);
+    }
+
+    #[test]
+    fn any_edit_of_a_spec_gives_a_result(position in 0..EXAMPLE.len(), byte in any::<u8>()) {
+        let mut bytes = EXAMPLE.as_bytes().to_vec();
+        bytes[position] = byte;
+        let _ = Spec::parse(&bytes);
+    }
+}
