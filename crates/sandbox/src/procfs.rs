@@ -44,11 +44,15 @@ const IDENTIFYING: [&str; 10] = [
 /// few things, too few for one jail to leave the others without.
 const INOTIFY_INSTANCES_MAX: &[u8] = b"8";
 
+/// Likewise of the watches, of which a user has 8,192 or more.
+const INOTIFY_WATCHES_MAX: &[u8] = b"2048";
+
 /// Settings of the jail's namespaces, relative to the procfs.
 pub(crate) fn settings(limit: Option<(TaskLimit, u32)>) -> Vec<(CString, Vec<u8>)> {
     let mut settings = vec![
         (c"sys/user/max_user_namespaces".to_owned(), b"0".to_vec()),
         (c"sys/user/max_inotify_instances".to_owned(), INOTIFY_INSTANCES_MAX.to_vec()),
+        (c"sys/user/max_inotify_watches".to_owned(), INOTIFY_WATCHES_MAX.to_vec()),
     ];
     if let Some((TaskLimit::Namespace, tasks)) = limit {
         let value = tasks.saturating_add(RESERVED_PIDS + 1).to_string().into_bytes();

@@ -180,6 +180,7 @@ fn lower(resource: Resource, most: u64) -> Result<()> {
 
 fn drop_privileges(jail: &Compiled) -> Result<()> {
     rustix::process::setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) })?;
+    rustix::process::umask(Mode::WGRP | Mode::WOTH);
     // Queued signals are counted for all jails of a user together.
     lower(Resource::Sigpending, SIGNALS_PENDING_MAX)?;
     if let Some(tasks) = jail.tasks_resource {

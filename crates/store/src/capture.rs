@@ -1,9 +1,11 @@
 //! Capture: what a finished job left behind becomes a snapshot.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{self, Read, Seek};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
+use std::sync::{Mutex, PoisonError};
 
 use aseptic_model::{Class, Diagnose, Diagnosis, Digest, FilePath};
 use rustix::fs::{fchmod, flistxattr, futimens};
@@ -158,9 +160,10 @@ impl Store {
         let writer = Writer::new(self);
         // First removes what a killed capture staged: its files have one name again and need no copy.
         writer.staging()?;
+        let linked = Linked::default();
         parallel::run(
             files.into_iter(),
-            |buffer, file: LeftFile| Ok((file.place, self.capture_file(&writer, buffer, &file)?)),
+            |buffer, file: LeftFile| Ok((file.place, self.capture_file(&writer, &linked, buffer, &file)?)),
             |done| {
                 if let Some((place, output)) = done {
                     let Output { size, blake3: digest, executable, .. } = output;
@@ -186,6 +189,7 @@ impl Store {
     fn capture_file(
         &self,
         writer: &Writer<'_>,
+        linked: &Linked,
         buffer: &mut [u8],
         file: &LeftFile,
     ) -> Result<Output, CaptureError> {
@@ -206,6 +210,15 @@ impl Store {
             closed.map_err(|error| unreadable(error.into()))?;
         }
         let before = Stamp::of_open(opened.as_fd()).map_err(unreadable)?;
+        let executable = file.executable;
+        let known = linked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&(before.device, before.inode))
+            .copied();
+        if let Some((digest, sha256)) = known {
+            return Ok(Output { path: path.clone(), size: before.size, blake3: digest, sha256, executable });
+        }
         let mut opened = File::from(opened);
         let (digest, sha256) = hash_twice(&mut opened, before.size, buffer).map_err(unreadable)?;
         if Stamp::of_open(opened.as_fd()).map_err(unreadable)? != before {
@@ -223,10 +236,17 @@ impl Store {
                 return Err(changed());
             }
         }
-        let executable = file.executable;
+        if stat.st_nlink > 1 {
+            let mut linked = linked.lock().unwrap_or_else(PoisonError::into_inner);
+            linked.insert((before.device, before.inode), (digest, sha256));
+        }
         Ok(Output { path: path.clone(), size: before.size, blake3: digest, sha256, executable })
     }
 }
+
+/// Digests of files with several names, by device and inode: a job makes sixty thousand names for nothing,
+/// and each file is read once.
+type Linked = Mutex<HashMap<(u64, u64), (Digest, [u8; 32])>>;
 
 /// Whether a file carries attributes that would stay with it: hidden content, or rights of other users.
 /// Those of the host's security module do no harm.

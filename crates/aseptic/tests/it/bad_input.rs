@@ -274,6 +274,20 @@ fn a_result_that_cannot_be_written_is_an_error() {
 }
 
 #[test]
+fn many_names_of_one_file_are_read_once() {
+    let world = World::new();
+    let names = "import os
+open('/out/a', 'wb').write(os.urandom(1 << 20))
+for n in range(3000): os.link('/out/a', f'/out/{n}')";
+    let (_, run) = world.run_json(&["--no-code", "--", "/usr/bin/python3", "-c", names]);
+    let outputs = run["outputs"].as_array().unwrap();
+    assert_eq!(outputs.len(), 3001);
+    assert!(outputs.iter().all(|output| output["blake3"] == outputs[0]["blake3"]));
+    let (code, _) = world.run_json(&["--env", "ASEPTIC_RUN_ID=fake", "--", "true"]);
+    assert_eq!(code, 125, "variables that say what the run is are not the spec's");
+}
+
+#[test]
 fn a_sparse_file_of_terabytes_is_not_kept() {
     let world = World::new();
     let (code, run) =
