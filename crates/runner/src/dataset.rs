@@ -4,8 +4,10 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::Path;
 
-use aseptic_catalog::DatasetVersion;
-use aseptic_model::{Class, DatasetName, Diagnose, Diagnosis, Event as Entry, InputRef, Label, ProjectName};
+use aseptic_catalog::{DatasetVersion, Node};
+use aseptic_model::{
+    Class, DatasetName, Diagnose, Diagnosis, Digest, Event as Entry, InputRef, Label, ProjectName,
+};
 use aseptic_store::{ImportError, ImportOptions, StoreError, Verified, VerifyError};
 use rustix::fs::FlockOperation;
 
@@ -94,6 +96,7 @@ pub fn add(
     // A label is never lost by importing again: taking one off is a decision of its own.
     let mut labels = labels.clone();
     labels.extend(latest.iter().flat_map(|latest| latest.labels.iter().cloned()));
+    labels.extend(labels_of(home, project, &snapshot.digest)?);
     if let Some(latest) =
         latest.filter(|latest| latest.snapshot == snapshot.digest && latest.labels == labels)
     {
@@ -111,6 +114,25 @@ pub fn add(
     home.catch_up()?;
     let added = find(home, project, &InputRef::Dataset { name: name.clone(), version: Some(version) })?;
     Ok(Added { version: added, new: true })
+}
+
+/// Labels of the datasets and artifacts that are the same bytes under other names.
+fn labels_of(home: &Home, project: &ProjectName, digest: &Digest) -> Result<BTreeSet<Label>, HomeError> {
+    let mut labels = BTreeSet::new();
+    for node in home.catalog.producers(project, digest)? {
+        match node {
+            Node::Dataset { name, version, .. } => {
+                let same = home.catalog.dataset_version(project, &name, Some(version))?;
+                labels.extend(same.into_iter().flat_map(|same| same.labels));
+            }
+            Node::Artifact { run, .. } => {
+                let run = home.catalog.run(project, &run)?;
+                labels.extend(run.into_iter().flat_map(|run| run.labels));
+            }
+            Node::Run { .. } | Node::Snapshot { .. } => {}
+        }
+    }
+    Ok(labels)
 }
 
 /// Every dataset of `project`, in its newest version.

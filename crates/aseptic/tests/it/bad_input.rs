@@ -217,6 +217,9 @@ fn labels_are_not_lost_by_importing_again() {
     world.write("d/x", "1");
     world.ok(&["dataset", "add", "d", "--name", "d", "--label", "pii"]);
     assert!(world.ok(&["dataset", "add", "d", "--name", "d"]).starts_with("unchanged"));
+    world.ok(&["dataset", "add", "d", "--name", "other"]);
+    let other = world.json(&["dataset", "show", "other", "--json"]);
+    assert_eq!(other["versions"][0]["labels"], serde_json::json!(["pii"]), "not under another name either");
     world.write("d/x", "2");
     world.ok(&["dataset", "add", "d", "--name", "d", "--label", "holdout"]);
     let versions = world.json(&["dataset", "show", "d", "--json"]);
