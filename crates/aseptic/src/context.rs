@@ -237,7 +237,7 @@ impl Drop for Shower<'_> {
     }
 }
 
-/// Whether `path` is the directory of the user's own files.
+/// The home directory of the user, which is never taken for code.
 pub(crate) fn home_directory() -> Option<PathBuf> {
     std::env::home_dir()
 }

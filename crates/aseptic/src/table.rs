@@ -1,6 +1,6 @@
 //! Plain tables and phrases; nothing in them depends on colour.
 
-use aseptic_model::{ByteSize, Label};
+use aseptic_model::{ByteSize, Decision, Label, Reason};
 
 /// Lines up `rows` under `titles`, two spaces between columns, the last column as it is.
 pub(crate) fn table<const N: usize>(titles: [&str; N], rows: &[[String; N]]) -> String {
@@ -32,6 +32,14 @@ pub(crate) fn command(words: &[String]) -> String {
 /// `3 files, 1.2 MiB`.
 pub(crate) fn amount(files: u64, bytes: u64) -> String {
     format!("{files} {}, {}", if files == 1 { "file" } else { "files" }, ByteSize(bytes))
+}
+
+/// Why a plan was denied: element, message, help and rule of each reason.
+pub(crate) fn reasons(decision: &Decision) -> String {
+    let lines = decision.reasons.iter().map(|Reason { rule, element, message, advice }| {
+        format!("  {element}: {message}\n    help: {advice}\n    rule: {rule}")
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Labels, or a dash.

@@ -5,7 +5,7 @@ use std::path::Path;
 use aseptic_model::Wall;
 use aseptic_sandbox::Finding;
 
-use crate::home::{HomeError, io_error, make_private};
+use crate::home::{HomeError, make_private, remove};
 
 /// What was found out about this machine.
 #[derive(Debug)]
@@ -24,8 +24,7 @@ pub fn doctor(home: &Path) -> Result<Report, HomeError> {
     let scratch = home.join("doctor").join(std::process::id().to_string());
     make_private(&scratch)?;
     let findings = aseptic_sandbox::probe(&scratch);
-    aseptic_store::remove_tree(&scratch)
-        .map_err(|error| io_error("remove", &scratch, std::io::Error::other(error)))?;
+    remove(&scratch)?;
     let _ = std::fs::remove_dir(home.join("doctor")); // Another doctor may be at work in it.
     Ok(Report { findings, walls: aseptic_sandbox::walls() })
 }

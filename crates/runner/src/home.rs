@@ -260,6 +260,11 @@ pub(crate) fn make_private(dir: &Path) -> Result<(), HomeError> {
     builder().create(dir).map_err(|source| io_error("make", dir, source))
 }
 
+/// Removes `dir` and everything in it, whatever a job left there.
+pub(crate) fn remove(dir: &Path) -> Result<(), HomeError> {
+    aseptic_store::remove_tree(dir).map_err(|error| io_error("remove", dir, io::Error::other(error)))
+}
+
 pub(crate) fn io_error(what: &'static str, path: &Path, source: io::Error) -> HomeError {
     HomeError::Io { what, path: path.display().to_string(), source }
 }

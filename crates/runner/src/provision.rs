@@ -14,7 +14,7 @@ use aseptic_sandbox::{
 use aseptic_store::{Store, StoreError, ViewError};
 use rustix::fs::{AtFlags, CWD, FallocateFlags, FlockOperation, Mode, OFlags};
 
-use crate::home::{Home, HomeError, io_error, make_private};
+use crate::home::{Home, HomeError, io_error, make_private, remove};
 use crate::plan::Planned;
 
 /// Home directory of every job.
@@ -149,8 +149,7 @@ impl RunDir {
         for name in ["tmp", "var-tmp", "home", "overlay"] {
             let dir = self.join(name);
             if dir.exists() {
-                aseptic_store::remove_tree(&dir)
-                    .map_err(|error| io_error("remove", &dir, io::Error::other(error)))?;
+                remove(&dir)?;
             }
         }
         match fs::remove_file(self.join("reserve")) {

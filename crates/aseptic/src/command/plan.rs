@@ -95,8 +95,7 @@ pub(crate) fn print_decision(context: &Context, decision: &Decision) {
         Outcome::Allow => context.out("decision  allow"),
         Outcome::Deny => context.out("decision  deny"),
     }
-    for reason in &decision.reasons {
-        context.out(format_args!("  {}: {}", reason.element, reason.message));
-        context.out(format_args!("    help: {}\n    rule: {}", reason.advice, reason.rule));
+    if !decision.reasons.is_empty() {
+        context.out(table::reasons(decision));
     }
 }

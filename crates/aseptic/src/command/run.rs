@@ -125,10 +125,7 @@ fn exit_code(record: &RunRecord) -> u8 {
 fn summarise(context: &Context, record: &RunRecord) {
     if record.status == Status::Denied {
         context.complain(format_args!("denied: run {} did not start", record.run));
-        for reason in &record.decision.reasons {
-            context.complain(format_args!("  {}: {}", reason.element, reason.message));
-            context.complain(format_args!("    help: {}\n    rule: {}", reason.advice, reason.rule));
-        }
+        context.complain(crate::table::reasons(&record.decision));
         return;
     }
     let duration = describe_ms(whole_ms(record.duration_ms));
@@ -143,7 +140,7 @@ fn summarise(context: &Context, record: &RunRecord) {
         "{}{how} after {duration} ({overhead} of aseptic's own)  run {}",
         record.status, record.run
     ));
-    if matches!(record.exit_code, Some(126 | 127)) && record.reason.is_some() && context.quiet() {
+    if looks_denied(record) && record.reason.is_some() && context.quiet() {
         context.complain(format_args!("{}{how}", record.status)); // A program that is not there is an error.
     }
     let bytes = record.outputs.iter().map(|output| output.size).sum();
