@@ -4,7 +4,7 @@ use std::io::{stderr, stdin, stdout};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
-use aseptic_sandbox::{Ended, Jail, Mount, Streams, prepare, system_mounts};
+use aseptic_sandbox::{Ended, Jail, Limits, Mount, Streams, enforces_task_limit, prepare, system_mounts};
 
 fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let mut command = std::env::args_os().skip(1).skip_while(|argument| argument == "--");
@@ -19,7 +19,8 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         arguments: command.collect(),
         environment: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())],
         working_directory: "/tmp".into(),
-        tasks: aseptic_sandbox::enforces_task_limit().then_some(1000),
+        limits: Limits { tasks: enforces_task_limit().then_some(1000) },
+        ..Jail::default()
     };
     let streams = Streams {
         stdin: stdin().as_fd().try_clone_to_owned()?,

@@ -288,7 +288,7 @@ mod tests {
             arguments: Vec::new(),
             environment: Vec::new(),
             working_directory: "/".into(),
-            tasks: None,
+            ..Jail::default()
         };
         assemble(&jail, None).unwrap().inside.iter().map(Step::describe).collect()
     }

@@ -135,7 +135,7 @@ pub(crate) struct Program {
 }
 
 pub(crate) fn compile(jail: &Jail) -> Result<Compiled, PrepareError> {
-    let limit = match jail.tasks {
+    let limit = match jail.limits.tasks {
         None => None,
         Some(tasks) => Some((tasks::mechanism().ok_or_else(tasks::not_enforced)?, tasks)),
     };

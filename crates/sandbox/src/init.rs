@@ -17,15 +17,20 @@ use crate::sys;
 /// The whole life of the jail's first process. When it ends, the kernel ends every other process of
 /// the jail before anyone can see that it ended.
 pub(crate) fn live(jail: &Compiled, given: &Given<'_>) -> ! {
-    if let Err((step, error)) = setup::set_up(jail, given) {
-        // If not even the descriptors are arranged, the control socket has its old number.
-        let control = if step == 0 { given.control } else { CONTROL };
-        report(sys::borrow(control), Report::Failed { step, error: error.raw_os_error() });
-        sys::exit_now(1);
-    }
+    let handed = match setup::set_up(jail, given) {
+        Ok(handed) => handed,
+        Err((step, error)) => {
+            // If not even the descriptors are arranged, the control socket has its old number.
+            let control = if step == 0 { given.control } else { CONTROL };
+            report(sys::borrow(control), Report::Failed { step, error: error.raw_os_error() });
+            sys::exit_now(1);
+        }
+    };
     let control = sys::borrow(CONTROL);
     let Ok(children) = sys::signals_to_descriptor() else { sys::exit_now(1) };
-    report(control, Report::Ready);
+    if handed.report(control).is_err() {
+        sys::exit_now(1); // Without what it hands out, the supervisor would miss something.
+    }
     sys::default_signals(); // Some may be ignored here, and the job would inherit that.
     if next_order(control) != Some(START) {
         sys::exit_now(1); // The supervisor changed its mind, or is gone.

@@ -7,7 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 /// Everything that [`crate::prepare`] needs to know. Paths named `target` are paths inside the jail.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Jail {
     /// An existing directory on which the new root is put together; nothing is written into it, and
     /// what is in it can be mounted all the same.
@@ -27,7 +27,38 @@ pub struct Jail {
     pub environment: Vec<(OsString, OsString)>,
     /// Its working directory.
     pub working_directory: PathBuf,
-    /// Upper bound of processes and threads alive at once, exact to within 300. Refused where
+    /// Bounds of what it may use.
+    pub limits: Limits,
+    /// A terminal of the jail's own, of this size, instead of the three standard streams.
+    pub terminal: Option<TerminalSize>,
+    /// Whether the supervisor sees what the program is about to open, execute or connect to.
+    pub attempts: Attempts,
+}
+
+/// Size of a terminal in characters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TerminalSize {
+    /// Lines.
+    pub rows: u16,
+    /// Characters of a line.
+    pub columns: u16,
+}
+
+/// What the supervisor sees of what the program tries.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Attempts {
+    /// Nothing; a program runs at full speed.
+    #[default]
+    Unseen,
+    /// Each attempt waits until the supervisor has looked at it. A report, not a wall: another thread of
+    /// the program can change a path after that.
+    Seen,
+}
+
+/// Bounds of what the processes of a jail may use.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Limits {
+    /// Processes and threads alive at once, exact to within 300. Refused where
     /// [`crate::enforces_task_limit`] says so.
     pub tasks: Option<u32>,
 }

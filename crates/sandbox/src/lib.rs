@@ -30,7 +30,7 @@
 //!     arguments: vec!["-n".into()],
 //!     environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
 //!     working_directory: "/".into(),
-//!     tasks: None,
+//!     ..Jail::default()
 //! };
 //! let mut running = prepare(&jail, streams, &[])?.start();
 //! let mut printed = String::new();
@@ -45,6 +45,7 @@ mod cause;
 mod compile;
 mod error;
 mod filter;
+mod handed;
 mod init;
 mod jail;
 mod layout;
@@ -60,7 +61,7 @@ mod tasks;
 mod walls;
 
 pub use error::PrepareError;
-pub use jail::{Access, Jail, Mount, Upper};
+pub use jail::{Access, Attempts, Jail, Limits, Mount, TerminalSize, Upper};
 pub use layout::system_mounts;
 pub use opened::{Open, Opened};
 pub use probe::{Finding, probe};

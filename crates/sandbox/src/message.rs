@@ -1,9 +1,14 @@
 //! What the supervisor and the jail's first process say to each other, one packet each.
 
-use std::os::fd::BorrowedFd;
+use std::io::{IoSlice, IoSliceMut};
+use std::mem::MaybeUninit;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::io::{Errno, Result};
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::{
+    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags,
+};
 
 /// From the jail's first process to the supervisor.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,6 +57,47 @@ pub(crate) fn report(control: BorrowedFd<'_>, report: Report) {
     let _ = rustix::net::send(control, &report.to_bytes(), SendFlags::NOSIGNAL);
 }
 
+/// Most descriptors that are handed out of a jail.
+const HANDED_MAX: usize = 8;
+
+/// Says that the jail is ready and hands descriptors made inside of it to the supervisor. Unlike the
+/// other reports this one must arrive, or what stands behind the descriptors would be missing.
+pub(crate) fn report_ready(control: BorrowedFd<'_>, handed: &[BorrowedFd<'_>]) -> Result<()> {
+    let bytes = Report::Ready.to_bytes();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(HANDED_MAX))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !handed.is_empty() && !ancillary.push(SendAncillaryMessage::ScmRights(handed)) {
+        return Err(Errno::TOOBIG);
+    }
+    let said = rustix::net::sendmsg(control, &[IoSlice::new(&bytes)], &mut ancillary, SendFlags::NOSIGNAL);
+    said.map(drop)
+}
+
+/// Waits for the first report, with the descriptors that come with it, in the order they were handed in.
+pub(crate) fn receive_first(control: BorrowedFd<'_>) -> Result<(Option<Report>, Vec<OwnedFd>)> {
+    let mut bytes = [0; REPORT_BYTES];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(HANDED_MAX))];
+    loop {
+        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
+        let flags = RecvFlags::CMSG_CLOEXEC;
+        match rustix::net::recvmsg(control, &mut [IoSliceMut::new(&mut bytes)], &mut ancillary, flags) {
+            Ok(message) => {
+                let handed = ancillary
+                    .drain()
+                    .filter_map(|message| match message {
+                        RecvAncillaryMessage::ScmRights(descriptors) => Some(descriptors),
+                        _ => None,
+                    })
+                    .flatten()
+                    .collect();
+                return Ok((Report::from_bytes(&bytes[..message.bytes.min(REPORT_BYTES)]), handed));
+            }
+            Err(Errno::INTR | Errno::CONNRESET) => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
 /// Waits for a report; nothing when the jail is gone without one.
 pub(crate) fn receive(control: BorrowedFd<'_>, waiting: RecvFlags) -> Result<Option<Report>> {
     let mut bytes = [0; REPORT_BYTES];
@@ -72,6 +118,27 @@ pub(crate) const START: u8 = 0;
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn descriptors_come_with_the_first_report() {
+        use std::io::{Read, Write};
+        use std::os::fd::AsFd;
+
+        use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None).unwrap();
+        let (mut reader, writer) = std::io::pipe().unwrap();
+        report_ready(theirs.as_fd(), &[writer.as_fd()]).unwrap();
+        drop(writer);
+        let (report, mut handed) = receive_first(ours.as_fd()).unwrap();
+        assert_eq!((report, handed.len()), (Some(Report::Ready), 1));
+        std::fs::File::from(handed.remove(0)).write_all(b"through").unwrap();
+        let mut read = String::new();
+        reader.read_to_string(&mut read).unwrap();
+        assert_eq!(read, "through");
+        drop(theirs);
+        assert_eq!(receive_first(ours.as_fd()).unwrap().0, None);
+    }
 
     #[test]
     fn reports_read_back_and_nothing_else_does() {

@@ -77,7 +77,7 @@ impl Attempt {
             arguments: Vec::new(),
             environment: Vec::new(),
             working_directory: "/".into(),
-            tasks: None,
+            ..Jail::default()
         };
         match null_streams().map(|streams| prepare(&jail, streams, &[])) {
             Ok(Ok(prepared)) => {

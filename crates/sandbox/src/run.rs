@@ -10,9 +10,10 @@ use rustix::process::{Signal, WaitId, WaitIdOptions};
 
 use crate::compile::{Compiled, Step, compile};
 use crate::error::PrepareError;
+use crate::handed::Handed;
 use crate::init;
 use crate::jail::Jail;
-use crate::message::{Report, START, receive};
+use crate::message::{Report, START, receive, receive_first};
 use crate::opened::Opened;
 use crate::setup::{COMPILED_STEPS_FROM, FIXED_STEPS, Given};
 use crate::sys::{self, Forked};
@@ -43,6 +44,7 @@ pub struct Streams {
 pub struct Prepared {
     process: Process,
     opened: Opened,
+    handed: Handed,
 }
 
 /// A jail with its program. Dropped, every process of it is killed and gone.
@@ -51,6 +53,7 @@ pub struct Running {
     process: Process,
     /// Files that were opened in the watched directories.
     pub opened: Opened,
+    handed: Handed,
 }
 
 /// How a jail ended. In every case no process of it is left.
@@ -119,9 +122,13 @@ pub fn prepare(jail: &Jail, streams: Streams, keep: &[BorrowedFd<'_>]) -> Result
     drop((theirs, streams));
     let process = Process { pid, pidfd, control: ours, over: None };
     restored?;
-    match receive(process.control.as_fd(), RecvFlags::empty()) {
-        Ok(Some(Report::Ready)) => Ok(Prepared { process, opened: Opened::new(opened, jail.watched.len()) }),
-        Ok(Some(Report::Failed { step, error })) => {
+    let (first, handed) = receive_first(process.control.as_fd()).map_err(|_| PrepareError::Vanished)?;
+    match first {
+        Some(Report::Ready) => {
+            let handed = Handed::received(jail, handed).ok_or(PrepareError::Vanished)?;
+            Ok(Prepared { process, opened: Opened::new(opened, jail.watched.len()), handed })
+        }
+        Some(Report::Failed { step, error }) => {
             let source = io::Error::from_raw_os_error(error);
             match compiled_step(&compiled, step) {
                 Some(Step::Watch { .. }) if matches!(error, libc::ENOSPC | libc::ENOMEM) => {
@@ -180,7 +187,7 @@ impl Prepared {
     #[must_use]
     pub fn start(self) -> Running {
         self.process.order(START);
-        Running { process: self.process, opened: self.opened }
+        Running { process: self.process, opened: self.opened, handed: self.handed }
     }
 }
 

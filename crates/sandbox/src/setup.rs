@@ -15,6 +15,7 @@ use rustix::process::{Resource, Rlimit, Signal};
 use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets};
 
 use crate::compile::Compiled;
+use crate::handed::Handed;
 use crate::mounts::{LayerList, attach, carry_out, clone, memory_file_system};
 use crate::sys::{self, Scope};
 
@@ -32,7 +33,7 @@ pub(crate) const OPENED: RawFd = 4;
 const KEPT: RawFd = 5;
 
 /// Steps that every jail has, in this order; those of its [`Compiled`] come around the sixth.
-pub(crate) const FIXED_STEPS: [&str; 9] = [
+pub(crate) const FIXED_STEPS: [&str; 10] = [
     "arrange the descriptors of the jail",
     "map the user of the jail",
     "leave the session keyring and the host's names",
@@ -41,6 +42,7 @@ pub(crate) const FIXED_STEPS: [&str; 9] = [
     "enter the root of the jail",
     "make the root of the jail read-only",
     "enter the working directory",
+    "close what only the set-up needed",
     "drop every privilege",
 ];
 
@@ -48,7 +50,7 @@ pub(crate) const FIXED_STEPS: [&str; 9] = [
 pub(crate) const COMPILED_STEPS_FROM: u32 = 100;
 
 /// Makes the jail around this process. On failure, the number of the step and the error.
-pub(crate) fn set_up(jail: &Compiled, given: &Given<'_>) -> core::result::Result<(), (u32, Errno)> {
+pub(crate) fn set_up(jail: &Compiled, given: &Given<'_>) -> core::result::Result<Handed, (u32, Errno)> {
     fixed(0, arrange_descriptors(given))?;
     fixed(1, map_user(jail))?;
     fixed(2, leave_names(jail))?;
@@ -66,7 +68,9 @@ pub(crate) fn set_up(jail: &Compiled, given: &Given<'_>) -> core::result::Result
     let attributes = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOEXEC;
     fixed(6, sys::mount_set(CWD, c"/", attributes, Scope::One))?;
     fixed(7, rustix::process::chdir(jail.working_directory.as_c_str()))?;
-    fixed(8, sys::close_from(lowest(given).cast_unsigned()).and_then(|()| drop_privileges(jail)))
+    fixed(8, sys::close_from(lowest(given).cast_unsigned()))?;
+    fixed(9, drop_privileges(jail))?;
+    Ok(Handed::default())
 }
 
 fn fixed<T>(number: u32, result: Result<T>) -> core::result::Result<T, (u32, Errno)> {

@@ -39,7 +39,7 @@ pub(crate) fn jail(program: &str, arguments: &[&str]) -> Jail {
         arguments: arguments.iter().map(OsString::from).collect(),
         environment: vec![("PATH".into(), "/usr/bin:/bin".into())],
         working_directory: "/tmp".into(),
-        tasks: None,
+        ..Jail::default()
     }
 }
 

@@ -232,7 +232,7 @@ try:
 except OSError: print(count < 450)
 else: print('unbounded')";
     let mut bomb = python(script);
-    bomb.tasks = Some(100);
+    bomb.limits.tasks = Some(100);
     if !aseptic_sandbox::enforces_task_limit() {
         let (streams, _pipes) = crate::support::pipes();
         aseptic_sandbox::prepare(&bomb, streams, &[]).unwrap_err();

@@ -1,0 +1,42 @@
+//! Descriptors that are made inside of a jail and handed to its supervisor when the jail is ready.
+
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+
+use rustix::io::Result;
+
+use crate::jail::{Attempts, Jail};
+use crate::message::report_ready;
+
+/// What is handed out, each if the jail asks for it.
+#[derive(Debug, Default)]
+pub(crate) struct Handed {
+    /// The supervisor's side of the jail's terminal.
+    pub(crate) terminal: Option<OwnedFd>,
+    /// The listener of the system call filter.
+    pub(crate) attempts: Option<OwnedFd>,
+}
+
+impl Handed {
+    /// In the jail's first process: says that the jail is ready, hands everything out, and keeps nothing.
+    pub(crate) fn report(self, control: BorrowedFd<'_>) -> Result<()> {
+        match (&self.terminal, &self.attempts) {
+            (None, None) => report_ready(control, &[]),
+            (Some(one), None) | (None, Some(one)) => report_ready(control, &[one.as_fd()]),
+            (Some(terminal), Some(attempts)) => report_ready(control, &[terminal.as_fd(), attempts.as_fd()]),
+        }
+    }
+
+    /// In the supervisor: what came, if it is what `jail` asks for.
+    pub(crate) fn received(jail: &Jail, descriptors: Vec<OwnedFd>) -> Option<Self> {
+        let mut descriptors = descriptors.into_iter();
+        let terminal = match jail.terminal {
+            Some(_) => Some(descriptors.next()?),
+            None => None,
+        };
+        let attempts = match jail.attempts {
+            Attempts::Seen => Some(descriptors.next()?),
+            Attempts::Unseen => None,
+        };
+        descriptors.next().is_none().then_some(Self { terminal, attempts })
+    }
+}
