@@ -23,6 +23,8 @@ pub struct Facts {
     pub egress: Egress,
     /// Limits that this host enforces: names as in the spec, such as `memory`.
     pub enforced_limits: BTreeSet<&'static str>,
+    /// Walls that this host cannot make, with the reason: names such as `landlock`.
+    pub missing_walls: BTreeMap<&'static str, &'static str>,
     /// Elements that a plan may accept as not enforced, such as `memory`.
     pub acceptable: BTreeSet<&'static str>,
 }
@@ -46,13 +48,14 @@ pub enum Egress {
 /// | `input/quarantined` | code or an input that is in quarantine |
 /// | `network/unavailable` | a destination, where there is no gateway; nothing can accept that away |
 /// | `limit/not-enforced` | a limit that this host does not enforce, unless the plan accepts that |
+/// | `wall/not-enforced` | a run, where the host cannot make a wall, unless the plan accepts that |
 /// | `accept/unknown` | accepting something that cannot be accepted |
 #[must_use]
 pub fn decide(plan: &Plan, facts: &Facts) -> Decision {
     let reasons = if plan.format == PLAN_FORMAT {
         [missing(plan, facts), quarantined(plan, facts), network(plan, facts), limits(plan, facts)]
             .into_iter()
-            .chain([accepted(plan, facts)])
+            .chain([walls(plan, facts), accepted(plan, facts)])
             .flatten()
             .collect()
     } else {
@@ -153,6 +156,17 @@ fn limits(plan: &Plan, facts: &Facts) -> Vec<Reason> {
             advice: format!("remove it, or add `{name}` to `accept` to run without it"),
         })
         .collect()
+}
+
+fn walls(plan: &Plan, facts: &Facts) -> Vec<Reason> {
+    let missing = facts.missing_walls.iter().filter(|(name, _)| !plan.accept.contains(**name));
+    let reason = |(name, why): (&&str, &&str)| Reason {
+        rule: "wall/not-enforced".to_owned(),
+        element: format!("walls.{name}"),
+        message: format!("this host cannot make the wall `{name}`: {why}"),
+        advice: format!("use another host, or add `{name}` to `accept` to run without it"),
+    };
+    missing.map(reason).collect()
 }
 
 fn accepted(plan: &Plan, facts: &Facts) -> Vec<Reason> {

@@ -16,8 +16,8 @@ pub(crate) fn enforced_limits() -> BTreeSet<&'static str> {
     limits
 }
 
-/// Limits that a plan may name although nothing enforces them yet, if it says so.
-const ACCEPTABLE: [&str; 3] = ["memory", "cpus", "scratch"];
+/// What a plan may go without where the host cannot enforce it, if it says so.
+const ACCEPTABLE: [&str; 4] = ["landlock", "memory", "cpus", "scratch"];
 
 /// Decides `plan` on the facts of this moment.
 ///
@@ -31,6 +31,7 @@ pub fn decide(home: &Home, plan: &Plan) -> Result<Decision, HomeError> {
         quarantined: home.catalog.quarantined(&plan.project)?,
         egress: Egress::Unavailable,
         enforced_limits: enforced_limits(),
+        missing_walls: aseptic_sandbox::missing_walls().into_iter().collect(),
         acceptable: ACCEPTABLE.into(),
     };
     Ok(aseptic_policy::decide(plan, &facts))

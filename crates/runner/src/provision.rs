@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use aseptic_model::{Class, Diagnose, Diagnosis, FilePath, InputName, Plan, RunId, to_canonical};
 use aseptic_sandbox::{
-    Access, Jail, Limits, Mount, PrepareError, Prepared, Streams, Upper, enforces_task_limit, prepare,
-    system_mounts,
+    Access, Jail, Landlock, Limits, Mount, PrepareError, Prepared, Streams, Upper, enforces_task_limit,
+    prepare, system_mounts,
 };
 use aseptic_store::{Store, StoreError, ViewError};
 use rustix::fs::{AtFlags, CWD, FallocateFlags, FlockOperation, Mode, OFlags};
@@ -223,6 +223,10 @@ pub(crate) fn provision(
         arguments: plan.command.iter().skip(1).map(OsString::from).collect(),
         environment: environment(planned, run),
         working_directory: "/work".into(),
+        landlock: match plan.accept.contains("landlock") {
+            true => Landlock::WhereAvailable,
+            false => Landlock::Required,
+        },
         limits: Limits { tasks: enforces_task_limit().then_some(plan.limits.processes) },
         ..Jail::default()
     };

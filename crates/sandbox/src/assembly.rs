@@ -233,7 +233,7 @@ fn ancestors(target: &Path) -> Result<Vec<CString>, PrepareError> {
 }
 
 /// The path of `target` relative to the jail's root.
-fn place(target: &Path) -> Result<CString, PrepareError> {
+pub(crate) fn place(target: &Path) -> Result<CString, PrepareError> {
     c_string(OsStr::from_bytes(&relative(target)?))
 }
 

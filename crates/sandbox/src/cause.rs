@@ -118,7 +118,9 @@ pub(crate) fn of_step(error: &PrepareError, facts: &Facts) -> Cause {
         PrepareError::Step { step, source } => (step.as_str(), source),
         PrepareError::Watches(source) => ("watch the inputs of the jail", source),
         PrepareError::Source { what, source } => return (format!("could not find {what}: {source}"), None),
-        PrepareError::Description { .. } | PrepareError::Vanished => return (error.to_string(), None),
+        PrepareError::Description { .. } | PrepareError::Wall { .. } | PrepareError::Vanished => {
+            return (error.to_string(), None);
+        }
     };
     let seen = format!("could not {step}: {source}");
     let fix = |fix: String| (seen.clone(), Some(fix));

@@ -12,6 +12,7 @@ use crate::assembly::{assemble, host};
 use crate::error::PrepareError;
 use crate::filter;
 use crate::jail::Jail;
+use crate::landlock::{self, Rules};
 use crate::sys::{FilterProgram, Stack, StringArray};
 use crate::tasks::{self, TaskLimit};
 
@@ -121,6 +122,7 @@ pub(crate) struct Compiled {
     pub(crate) user_map: Vec<u8>,
     pub(crate) group_map: Vec<u8>,
     pub(crate) filter: FilterProgram,
+    pub(crate) landlock: Option<Rules>,
     /// The `RLIMIT_NPROC` of the job, where that is what limits its tasks.
     pub(crate) tasks_resource: Option<u64>,
 }
@@ -166,6 +168,7 @@ pub(crate) fn compile(jail: &Jail) -> Result<Compiled, PrepareError> {
         user_map: format!("{user} {user} 1\n").into_bytes(),
         group_map: format!("{group} {group} 1\n").into_bytes(),
         filter: FilterProgram::new(filter::program()),
+        landlock: landlock::rules(jail)?,
         tasks_resource: match limit {
             Some((TaskLimit::Resource, tasks)) => Some(u64::from(tasks) + 1), // The first process counts.
             _ => None,

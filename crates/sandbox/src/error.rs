@@ -34,6 +34,14 @@ pub enum PrepareError {
         #[source]
         source: io::Error,
     },
+    /// A wall cannot be made on this host, and the jail does not go without it.
+    #[error("this host cannot make the wall `{wall}`: {why}")]
+    Wall {
+        /// Its name.
+        wall: &'static str,
+        /// What is missing.
+        why: String,
+    },
     /// The user has no file watches left, so the opened files could not be reported.
     #[error("could not watch the inputs of the jail")]
     Watches(#[source] io::Error),
@@ -64,6 +72,11 @@ impl Diagnose for PrepareError {
                 Class::Host,
                 "sandbox/step",
                 "run `aseptic doctor`: it tries every mechanism on this host and names what is blocked",
+            ),
+            Self::Wall { .. } => Diagnosis::new(
+                Class::Host,
+                "sandbox/wall",
+                "use a kernel that has it, or accept by name that the run goes without: `aseptic doctor` says more",
             ),
             Self::Watches(_) => Diagnosis::new(
                 Class::Host,

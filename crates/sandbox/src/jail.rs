@@ -29,10 +29,25 @@ pub struct Jail {
     pub working_directory: PathBuf,
     /// Bounds of what it may use.
     pub limits: Limits,
+    /// What happens where the kernel has no Landlock.
+    pub landlock: Landlock,
+    /// TCP ports that may be bound and connected to; without a list, all of the jail's own network.
+    /// Refused where the kernel's Landlock knows no ports.
+    pub tcp_ports: Option<Vec<u16>>,
     /// A terminal of the jail's own, of this size, instead of the three standard streams.
     pub terminal: Option<TerminalSize>,
     /// Whether the supervisor sees what the program is about to open, execute or connect to.
     pub attempts: Attempts,
+}
+
+/// The second wall around files; see `docs/threat-model.md`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Landlock {
+    /// Without it there is no jail.
+    #[default]
+    Required,
+    /// It stands where the kernel has it, and a jail goes without elsewhere.
+    WhereAvailable,
 }
 
 /// Size of a terminal in characters.

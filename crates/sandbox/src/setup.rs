@@ -16,6 +16,7 @@ use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets};
 
 use crate::compile::Compiled;
 use crate::handed::Handed;
+use crate::landlock::Rules;
 use crate::mounts::{LayerList, attach, carry_out, clone, memory_file_system};
 use crate::sys::{self, Scope};
 
@@ -33,7 +34,7 @@ pub(crate) const OPENED: RawFd = 4;
 const KEPT: RawFd = 5;
 
 /// Steps that every jail has, in this order; those of its [`Compiled`] come around the sixth.
-pub(crate) const FIXED_STEPS: [&str; 10] = [
+pub(crate) const FIXED_STEPS: [&str; 12] = [
     "arrange the descriptors of the jail",
     "map the user of the jail",
     "leave the session keyring and the host's names",
@@ -44,6 +45,8 @@ pub(crate) const FIXED_STEPS: [&str; 10] = [
     "enter the working directory",
     "close what only the set-up needed",
     "drop every privilege",
+    "enforce the rules of Landlock",
+    "install the system call filter",
 ];
 
 /// Number of the first compiled step in a failure.
@@ -70,6 +73,8 @@ pub(crate) fn set_up(jail: &Compiled, given: &Given<'_>) -> core::result::Result
     fixed(7, rustix::process::chdir(jail.working_directory.as_c_str()))?;
     fixed(8, sys::close_from(lowest(given).cast_unsigned()))?;
     fixed(9, drop_privileges(jail))?;
+    fixed(10, jail.landlock.as_ref().map_or(Ok(()), Rules::enforce))?;
+    fixed(11, jail.filter.install())?;
     Ok(Handed::default())
 }
 
@@ -208,8 +213,7 @@ fn drop_privileges(jail: &Compiled) -> Result<()> {
         None,
         CapabilitySets { effective: none, permitted: none, inheritable: none },
     )?;
-    rustix::thread::set_no_new_privs(true)?;
-    jail.filter.install()
+    rustix::thread::set_no_new_privs(true)
 }
 
 pub(crate) fn write_file(directory: impl AsFd, path: &CStr, bytes: &[u8]) -> Result<()> {

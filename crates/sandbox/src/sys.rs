@@ -4,6 +4,8 @@
 //! `clone3` and `execve` depends on that, because other threads of the caller may hold any lock.
 #![expect(unsafe_code, reason = "the one module of the workspace that makes raw system calls")]
 
+pub(crate) mod landlock;
+
 use std::cell::UnsafeCell;
 use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
 use std::mem::MaybeUninit;

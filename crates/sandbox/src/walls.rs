@@ -2,6 +2,8 @@
 
 use aseptic_model::{Wall, WallState};
 
+use crate::landlock::{Support, covers, support};
+
 const STANDING: [(&str, &str); 13] = [
     ("user namespace", "the caller's own id and no other"),
     ("mount namespace", "a root of its own; system directories and inputs read-only"),
@@ -21,22 +23,35 @@ const STANDING: [(&str, &str); 13] = [
     ("procfs", "the host's settings read-only, its identifiers covered, the supervisor invisible"),
 ];
 
-const NOT_BUILT: [(&str, &str); 3] = [
+const NOT_BUILT: [(&str, &str); 2] = [
     (
         "system directories by overlay",
         "locks and file events on programs, libraries and devices of the host are seen by other runs",
     ),
-    ("landlock", "this version has none: the mount namespace alone guards files"),
     ("denied files", "this version does not observe which paths a job was denied"),
 ];
 
-/// Every wall that this version has or should have. Those that stand were all made by
-/// [`crate::prepare`]: it fails otherwise.
+/// Every wall that this version has or should have, and whether it stands on this host. Those that stand
+/// were all made by [`crate::prepare`]: it fails otherwise.
 #[must_use]
 pub fn walls() -> Vec<Wall> {
     let wall = |state| {
         move |(name, detail): (&str, &str)| Wall { name: name.into(), state, detail: Some(detail.into()) }
     };
-    let standing = STANDING.into_iter().map(wall(WallState::Done));
+    let landlock = match support() {
+        Support::Abi(abi) => wall(WallState::Done)(("landlock", covers(abi).as_str())),
+        Support::Missing(why) => wall(WallState::NotEnforced)(("landlock", why)),
+    };
+    let standing = STANDING.into_iter().map(wall(WallState::Done)).chain([landlock]);
     standing.chain(NOT_BUILT.into_iter().map(wall(WallState::NotEnforced))).collect()
+}
+
+/// Walls that a jail needs and this host cannot make, with the reason: [`crate::prepare`] refuses a jail
+/// that does not say it goes without them.
+#[must_use]
+pub fn missing_walls() -> Vec<(&'static str, &'static str)> {
+    match support() {
+        Support::Abi(_) => Vec::new(),
+        Support::Missing(why) => vec![("landlock", why)],
+    }
 }

@@ -5,6 +5,7 @@
 mod environment;
 mod fidelity;
 mod hostile;
+mod landlock;
 mod lifetime;
 mod overlay;
 mod probe;
