@@ -16,6 +16,7 @@ struct Rule {
 enum Condition {
     Is { argument: u32, value: u32 },
     NoneOf { argument: u32, values: &'static [u32] },
+    AnyBitOf { argument: u32, bits: u32 },
 }
 
 const fn absent(call: c_long) -> Rule {
@@ -27,10 +28,21 @@ const fn refused(call: c_long) -> Rule {
 }
 
 const NETLINK: u32 = libc::AF_NETLINK.cast_unsigned();
+const TIOCSTI: u32 = 0x5412;
 /// `TIOCLINUX`: pastes into a virtual console.
 const TIOCLINUX: u32 = 0x541c;
 
-const RULES: [Rule; 16] = [
+/// `CLONE_NEW*`, all of them.
+const NAMESPACES: u32 = (libc::CLONE_NEWNS
+    | libc::CLONE_NEWCGROUP
+    | libc::CLONE_NEWUTS
+    | libc::CLONE_NEWIPC
+    | libc::CLONE_NEWUSER
+    | libc::CLONE_NEWPID
+    | libc::CLONE_NEWNET)
+    .cast_unsigned();
+
+const RULES: &[Rule] = &[
     // Keys are found by a number that no namespace confines, and a user's keyrings open to everything
     // that runs under the same id: a job could try all numbers.
     absent(libc::SYS_keyctl),
@@ -48,6 +60,53 @@ const RULES: [Rule; 16] = [
     refused(libc::SYS_open_by_handle_at),
     // The kernel's log is the host's, and many hosts let everyone read it.
     refused(libc::SYS_syslog),
+    // Says which pages of a file are in memory, and so what other runs have read of `/usr` or an input.
+    absent(CACHESTAT),
+    // File events for parts of the system that other runs use, too; inotify(7) does not see them in inputs.
+    refused(libc::SYS_fanotify_init),
+    // A second lock on what needs a capability that no job has: mounts,
+    refused(libc::SYS_mount),
+    refused(libc::SYS_umount2),
+    refused(libc::SYS_pivot_root),
+    refused(libc::SYS_chroot),
+    refused(libc::SYS_fsopen),
+    refused(libc::SYS_fspick),
+    refused(libc::SYS_fsconfig),
+    refused(libc::SYS_fsmount),
+    refused(libc::SYS_move_mount),
+    refused(libc::SYS_mount_setattr),
+    // the kernel itself and the machine,
+    refused(libc::SYS_init_module),
+    refused(libc::SYS_finit_module),
+    refused(libc::SYS_delete_module),
+    refused(libc::SYS_kexec_load),
+    refused(libc::SYS_reboot),
+    refused(libc::SYS_swapon),
+    refused(libc::SYS_swapoff),
+    refused(libc::SYS_acct),
+    refused(libc::SYS_quotactl),
+    refused(libc::SYS_settimeofday),
+    refused(libc::SYS_clock_settime),
+    #[cfg(target_arch = "x86_64")]
+    refused(libc::SYS_iopl),
+    #[cfg(target_arch = "x86_64")]
+    refused(libc::SYS_ioperm),
+    #[cfg(target_arch = "x86_64")]
+    refused(libc::SYS_kexec_file_load),
+    // and namespaces, which open much of the kernel to whoever has one of his own.
+    refused(libc::SYS_setns),
+    Rule {
+        call: libc::SYS_unshare,
+        when: &[Condition::NoneOf { argument: 0, values: UNSHARED }],
+        error: libc::EPERM,
+    },
+    Rule {
+        call: libc::SYS_clone,
+        when: &[Condition::AnyBitOf { argument: 0, bits: NAMESPACES }],
+        error: libc::EPERM,
+    },
+    // Its flags are in memory, out of the filter's sight; the C library then uses clone(2).
+    absent(libc::SYS_clone3),
     // Sockets of other families leave the network namespace: `AF_VSOCK` reaches the hypervisor.
     Rule {
         call: libc::SYS_socket,
@@ -82,15 +141,10 @@ const RULES: [Rule; 16] = [
         when: &[Condition::Is { argument: 1, value: TIOCLINUX }],
         error: libc::EPERM,
     },
-    // A second lock on the ban of nested user namespaces.
-    Rule {
-        call: libc::SYS_unshare,
-        when: &[Condition::NoneOf { argument: 0, values: UNSHARED }],
-        error: libc::EPERM,
-    },
 ];
 
-const TIOCSTI: u32 = 0x5412;
+/// `cachestat(2)` of Linux 6.5; the same number everywhere.
+const CACHESTAT: c_long = 451;
 
 /// What may be unshared: what threads share of a process, one at a time.
 const UNSHARED: &[u32] = &[
@@ -118,7 +172,11 @@ const ARGUMENTS: u32 = 16;
 const LOAD: u16 = 0x20;
 const JUMP_IF_EQUAL: u16 = 0x15;
 const JUMP_IF_GREATER: u16 = 0x25;
+const JUMP_IF_AT_LEAST: u16 = 0x35;
+const JUMP_IF_ANY_BIT: u16 = 0x45;
 const RETURN: u16 = 0x06;
+
+const ALLOW: sock_filter = sock_filter { code: RETURN, jt: 0, jf: 0, k: libc::SECCOMP_RET_ALLOW };
 
 /// The filter as a program of the kernel's packet filter machine. Source: seccomp(2).
 pub(crate) fn program() -> Vec<sock_filter> {
@@ -129,39 +187,69 @@ pub(crate) fn program() -> Vec<sock_filter> {
         jump(JUMP_IF_EQUAL, ARCHITECTURE, 1, 0),
         absent,
         load(NUMBER),
+        // Those of x32 are greater than any other.
         jump(JUMP_IF_GREATER, NEWEST, 0, 1),
         absent,
     ];
-    for rule in &RULES {
-        let mut body = Vec::new();
-        for condition in rule.when.iter().rev() {
-            // Every jump out goes behind the body, which grows from its end.
-            let rest = body.len() + 1;
-            let test = match condition {
-                Condition::Is { argument, value } => {
-                    vec![load(ARGUMENTS + 8 * argument), jump(JUMP_IF_EQUAL, *value, 0, distance(rest))]
-                }
-                Condition::NoneOf { argument, values } => {
-                    let tests = values.iter().enumerate().map(|(at, value)| {
-                        jump(JUMP_IF_EQUAL, *value, distance(values.len() - 1 - at + rest), 0)
-                    });
-                    [load(ARGUMENTS + 8 * argument)].into_iter().chain(tests).collect()
-                }
-            };
-            body.splice(..0, test);
-        }
-        body.push(answer(rule.error));
-        program.push(load(NUMBER));
-        program.push(jump(
-            JUMP_IF_EQUAL,
-            u32::try_from(rule.call).unwrap_or(u32::MAX),
-            0,
-            distance(body.len()),
-        ));
-        program.append(&mut body);
-    }
-    program.push(sock_filter { code: RETURN, jt: 0, jf: 0, k: libc::SECCOMP_RET_ALLOW });
+    let mut rules: Vec<_> = RULES.iter().collect();
+    rules.sort_by_key(|rule| rule.call); // Stable: rules of one call stay in their order.
+    let calls: Vec<_> = rules.chunk_by(|one, other| one.call == other.call).collect();
+    program.append(&mut search(&calls));
     program
+}
+
+/// Calls that are compared one after the other; with more, the search halves them first.
+const COMPARED: usize = 2;
+
+/// A search among calls in the order of their numbers. When the filter is installed, the kernel goes
+/// through it once for every system call there is, so a short way is what makes that fast.
+fn search(calls: &[&[&Rule]]) -> Vec<sock_filter> {
+    if calls.len() <= COMPARED {
+        let compared = calls.iter().flat_map(|rules| {
+            let mut body = rules.iter().rev().fold(vec![ALLOW], |rest, rule| body(rule, rest));
+            body.insert(0, jump(JUMP_IF_EQUAL, number(rules), 0, distance(body.len())));
+            body
+        });
+        return compared.chain([ALLOW]).collect();
+    }
+    let (left, right) = calls.split_at(calls.len() / 2);
+    let (mut left, mut right) = (search(left), search(right));
+    let pivot = calls.get(calls.len() / 2).map_or(0, |rules| number(rules));
+    let mut found = vec![jump(JUMP_IF_AT_LEAST, pivot, distance(left.len()), 0)];
+    found.append(&mut left);
+    found.append(&mut right);
+    found
+}
+
+fn number(rules: &[&Rule]) -> u32 {
+    rules.first().and_then(|rule| u32::try_from(rule.call).ok()).unwrap_or(u32::MAX)
+}
+
+/// Answers as the rule says if all its conditions hold, else goes on with `rest`.
+fn body(rule: &Rule, rest: Vec<sock_filter>) -> Vec<sock_filter> {
+    let mut body = vec![answer(rule.error)];
+    for condition in rule.when.iter().rev() {
+        // Every jump out goes behind the body, which grows from its end.
+        let out = body.len();
+        let test = match condition {
+            Condition::Is { argument, value } => {
+                vec![load(ARGUMENTS + 8 * argument), jump(JUMP_IF_EQUAL, *value, 0, distance(out))]
+            }
+            Condition::NoneOf { argument, values } => {
+                let tests = values
+                    .iter()
+                    .enumerate()
+                    .map(|(at, value)| jump(JUMP_IF_EQUAL, *value, distance(values.len() - 1 - at + out), 0));
+                [load(ARGUMENTS + 8 * argument)].into_iter().chain(tests).collect()
+            }
+            Condition::AnyBitOf { argument, bits } => {
+                vec![load(ARGUMENTS + 8 * argument), jump(JUMP_IF_ANY_BIT, *bits, 0, distance(out))]
+            }
+        };
+        body.splice(..0, test);
+    }
+    body.extend(rest);
+    body
 }
 
 fn load(offset: u32) -> sock_filter {
@@ -176,7 +264,7 @@ fn answer(error: i32) -> sock_filter {
     sock_filter { code: RETURN, jt: 0, jf: 0, k: libc::SECCOMP_RET_ERRNO | error.cast_unsigned() }
 }
 
-/// Rules are a few instructions long; one that were not would not get past the test below.
+/// Half of the search is far shorter than this; one that were not would not get past the test below.
 fn distance(instructions: usize) -> u8 {
     u8::try_from(instructions).unwrap_or(u8::MAX)
 }
@@ -185,63 +273,100 @@ fn distance(instructions: usize) -> u8 {
 mod tests {
     use super::*;
 
-    /// What the kernel would do with `program` for this call.
-    fn run(architecture: u32, number: c_long, arguments: [u64; 6]) -> u32 {
+    /// What the kernel would do with `program` for this call, and after how many instructions.
+    fn run(architecture: u32, number: u32, arguments: [u64; 6]) -> (u32, usize) {
         let program = program();
-        let (mut at, mut value) = (0, 0);
+        let (mut at, mut value, mut steps) = (0, 0, 0);
         loop {
             let step = program[at];
             at += 1;
-            match step.code {
+            steps += 1;
+            let holds = match step.code {
                 LOAD => {
                     value = match step.k {
-                        NUMBER => u32::try_from(number).unwrap(),
+                        NUMBER => number,
                         ARCHITECTURE_AT => architecture,
                         offset => {
                             let argument = arguments[usize::try_from((offset - ARGUMENTS) / 8).unwrap()];
                             u32::try_from(argument & 0xffff_ffff).unwrap()
                         }
-                    }
+                    };
+                    continue;
                 }
-                RETURN => return step.k,
-                code => {
-                    let holds = if code == JUMP_IF_EQUAL { value == step.k } else { value > step.k };
-                    at += usize::from(if holds { step.jt } else { step.jf });
-                }
-            }
+                RETURN => return (step.k, steps),
+                JUMP_IF_EQUAL => value == step.k,
+                JUMP_IF_GREATER => value > step.k,
+                JUMP_IF_AT_LEAST => value >= step.k,
+                JUMP_IF_ANY_BIT => value & step.k != 0,
+                code => panic!("no such instruction: {code:#x}"),
+            };
+            at += usize::from(if holds { step.jt } else { step.jf });
         }
     }
 
     fn call(number: c_long, arguments: [u64; 3]) -> u32 {
         let [first, second, third] = arguments;
-        run(ARCHITECTURE, number, [first, second, third, 0, 0, 0])
+        run(ARCHITECTURE, u32::try_from(number).unwrap(), [first, second, third, 0, 0, 0]).0
     }
 
-    const ALLOW: u32 = libc::SECCOMP_RET_ALLOW;
+    const ALLOWED: u32 = libc::SECCOMP_RET_ALLOW;
+
+    fn error(error: i32) -> u32 {
+        libc::SECCOMP_RET_ERRNO | error.cast_unsigned()
+    }
+
+    /// With arguments that no condition minds, exactly the calls of rules without conditions are refused.
+    #[test]
+    fn no_call_is_refused_that_no_rule_names() {
+        for number in 0..=NEWEST {
+            let rule = RULES.iter().find(|rule| u32::try_from(rule.call) == Ok(number));
+            let expected = match rule {
+                Some(rule) if rule.when.is_empty() => error(rule.error),
+                _ => ALLOWED,
+            };
+            let family = u64::from(libc::AF_UNIX.cast_unsigned());
+            let arguments = if i64::from(number) == libc::SYS_socket { [family, 0, 0] } else { [0; 3] };
+            assert_eq!(call(i64::from(number), arguments), expected, "{number}");
+        }
+    }
+
+    #[test]
+    fn every_call_is_found_in_a_few_steps() {
+        let longest = (0..=NEWEST).map(|number| run(ARCHITECTURE, number, [0; 6]).1).max().unwrap();
+        assert!(longest <= 20, "{longest}");
+        assert!(program().len() < usize::from(u8::MAX), "a jump may not reach its end");
+    }
 
     #[test]
     fn ordinary_calls_pass() {
-        for number in [libc::SYS_read, libc::SYS_execve, libc::SYS_futex, libc::SYS_memfd_create] {
-            assert_eq!(call(number, [0; 3]), ALLOW);
-        }
         for family in [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK] {
-            assert_eq!(call(libc::SYS_socket, [u64::from(family.cast_unsigned()), 1, 0]), ALLOW);
+            assert_eq!(call(libc::SYS_socket, [u64::from(family.cast_unsigned()), 1, 0]), ALLOWED);
         }
-        assert_eq!(call(libc::SYS_ioctl, [0, 0x5401, 0]), ALLOW);
-        assert_eq!(call(libc::SYS_unshare, [u64::from(libc::CLONE_FS.cast_unsigned()), 0, 0]), ALLOW);
+        assert_eq!(call(libc::SYS_ioctl, [0, 0x5401, 0]), ALLOWED);
+        assert_eq!(call(libc::SYS_unshare, [u64::from(libc::CLONE_FS.cast_unsigned()), 0, 0]), ALLOWED);
+        let thread = libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_SIGHAND | libc::CLONE_SETTLS;
+        assert_eq!(call(libc::SYS_clone, [u64::from(thread.cast_unsigned()), 0, 0]), ALLOWED);
     }
 
     #[test]
-    fn each_rule_refuses() {
-        let refused = |error: i32| libc::SECCOMP_RET_ERRNO | error.cast_unsigned();
-        assert_eq!(call(libc::SYS_keyctl, [0; 3]), refused(libc::ENOSYS));
-        assert_eq!(call(libc::SYS_bpf, [0; 3]), refused(libc::EPERM));
-        assert_eq!(call(libc::SYS_socket, [40, 1, 0]), refused(libc::EAFNOSUPPORT));
-        assert_eq!(call(libc::SYS_socket, [16, 3, 12]), refused(libc::EPROTONOSUPPORT));
+    fn each_condition_refuses() {
+        assert_eq!(call(libc::SYS_socket, [40, 1, 0]), error(libc::EAFNOSUPPORT));
+        assert_eq!(call(libc::SYS_socket, [16, 3, 12]), error(libc::EPROTONOSUPPORT));
         // The kernel reads 32 bits; the others must not hide the command.
-        assert_eq!(call(libc::SYS_ioctl, [0, 0x7_0000_5412, 0]), refused(libc::EPERM));
-        assert_eq!(call(libc::SYS_unshare, [0x1000_0000, 0, 0]), refused(libc::EPERM));
-        assert_eq!(call(470, [0; 3]), refused(libc::ENOSYS));
-        assert_eq!(run(0x4000_0003, libc::SYS_read, [0; 6]), refused(libc::ENOSYS));
+        assert_eq!(call(libc::SYS_ioctl, [0, 0x7_0000_5412, 0]), error(libc::EPERM));
+        assert_eq!(call(libc::SYS_ioctl, [0, 0x541c, 0]), error(libc::EPERM));
+        assert_eq!(call(libc::SYS_unshare, [0x1000_0000, 0, 0]), error(libc::EPERM));
+        for namespace in (0..32).map(|bit| 1_u32 << bit).filter(|bit| NAMESPACES & bit != 0) {
+            assert_eq!(call(libc::SYS_clone, [u64::from(namespace | 17), 0, 0]), error(libc::EPERM));
+        }
+    }
+
+    #[test]
+    fn other_machines_and_unknown_calls_are_absent() {
+        assert_eq!(call(470, [0; 3]), error(libc::ENOSYS));
+        let read = u32::try_from(libc::SYS_read).unwrap();
+        for (architecture, number) in [(0x4000_0003, read), (ARCHITECTURE, 0x4000_0000 | read)] {
+            assert_eq!(run(architecture, number, [0; 6]).0, error(libc::ENOSYS));
+        }
     }
 }
