@@ -4,7 +4,7 @@ use std::io::{stderr, stdin, stdout};
 use std::os::fd::AsFd;
 use std::process::ExitCode;
 
-use aseptic_sandbox::{Ended, Jail, Limits, Mount, Streams, enforces_task_limit, prepare, system_mounts};
+use aseptic_sandbox::{Ended, Jail, Limits, Mount, Streams, enforces_task_limit, start, system_mounts};
 
 fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
     let mut command = std::env::args_os().skip(1).skip_while(|argument| argument == "--");
@@ -27,7 +27,7 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         stdout: stdout().as_fd().try_clone_to_owned()?,
         stderr: stderr().as_fd().try_clone_to_owned()?,
     };
-    let mut running = prepare(&jail, streams, &[])?.start();
+    let mut running = start(&jail, streams, &[])?;
     match running.wait() {
         Ended::Exited(code) => Ok(u8::try_from(code)?.into()),
         Ended::Signaled(signal) => Ok((128 + u8::try_from(signal)?).into()),

@@ -32,6 +32,8 @@ pub(crate) struct Assembly {
     pub(crate) outside: Vec<Step>,
     pub(crate) inside: Vec<Step>,
     pub(crate) slots: usize,
+    /// The first slot with a read-only null device.
+    pub(crate) null: Option<usize>,
     /// Directories that are there when the next inside step runs.
     directories: BTreeSet<Vec<u8>>,
 }
@@ -179,6 +181,7 @@ impl Assembly {
             self.inside.push(Step::Restrict { path: place(&target.join(part))?, attributes });
         }
         for part in procfs::covered() {
+            self.null.get_or_insert(self.slots);
             self.clone(c"/dev/null".to_owned(), RDONLY | NOSUID | NOEXEC, &target.join(part))?;
         }
         Ok(())

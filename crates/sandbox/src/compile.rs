@@ -9,6 +9,7 @@ use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
 
 use crate::assembly::{assemble, host};
+use crate::clock;
 use crate::error::PrepareError;
 use crate::filter;
 use crate::jail::Jail;
@@ -123,6 +124,10 @@ pub(crate) struct Compiled {
     pub(crate) group_map: Vec<u8>,
     pub(crate) filter: FilterProgram,
     pub(crate) landlock: Option<Rules>,
+    /// What its own clocks begin with.
+    pub(crate) clock: Option<Vec<u8>>,
+    /// A slot with a read-only null device that is attached later.
+    pub(crate) null: Option<usize>,
     /// The `RLIMIT_NPROC` of the job, where that is what limits its tasks.
     pub(crate) tasks_resource: Option<u64>,
 }
@@ -169,6 +174,8 @@ pub(crate) fn compile(jail: &Jail) -> Result<Compiled, PrepareError> {
         group_map: format!("{group} {group} 1\n").into_bytes(),
         filter: FilterProgram::new(filter::program()),
         landlock: landlock::rules(jail)?,
+        clock: clock::offsets(jail.clock)?,
+        null: assembly.null,
         tasks_resource: match limit {
             Some((TaskLimit::Resource, tasks)) => Some(u64::from(tasks) + 1), // The first process counts.
             _ => None,

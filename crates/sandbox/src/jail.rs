@@ -34,6 +34,8 @@ pub struct Jail {
     /// TCP ports that may be bound and connected to; without a list, all of the jail's own network.
     /// Refused where the kernel's Landlock knows no ports.
     pub tcp_ports: Option<Vec<u16>>,
+    /// What the program sees of the time since the machine was started.
+    pub clock: Clock,
     /// A terminal of the jail's own, of this size, instead of the three standard streams.
     pub terminal: Option<TerminalSize>,
     /// Whether the supervisor sees what the program is about to open, execute or connect to.
@@ -48,6 +50,16 @@ pub enum Landlock {
     Required,
     /// It stands where the kernel has it, and a jail goes without elsewhere.
     WhereAvailable,
+}
+
+/// The clocks that count from the start of the machine; the time of day is always the host's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Clock {
+    /// Those of the host: its uptime can be read.
+    #[default]
+    Host,
+    /// They begin with the jail, in a time namespace of its own. Refused before Linux 6.1.
+    Own,
 }
 
 /// Size of a terminal in characters.

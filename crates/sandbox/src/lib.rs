@@ -1,7 +1,8 @@
 //! A jail for one process, without root: namespaces, a root of its own, no network, no privilege.
 //!
 //! [`Jail`] says what the process will see; [`prepare`] makes every wall or fails; [`Prepared::start`]
-//! starts the program; [`Running::wait`] returns when no process of the jail is left.
+//! starts the program; [`Running::wait`] returns when no process of the jail is left. [`start`] is the
+//! first two in one, for a caller with nothing to do between them.
 //!
 //! **Invariant:** a wall stands before the program's first instruction, or the program does not start.
 //! **Invariant:** the jail ends with its supervisor, however that ends.
@@ -12,7 +13,7 @@
 //! ```
 //! use std::io::Read;
 //!
-//! use aseptic_sandbox::{Ended, Jail, Streams, prepare, system_mounts};
+//! use aseptic_sandbox::{Ended, Jail, Streams, start, system_mounts};
 //!
 //! let (mut output, stdout) = std::io::pipe()?;
 //! let null = std::fs::File::open("/dev/null")?;
@@ -32,7 +33,7 @@
 //!     working_directory: "/".into(),
 //!     ..Jail::default()
 //! };
-//! let mut running = prepare(&jail, streams, &[])?.start();
+//! let mut running = start(&jail, streams, &[])?;
 //! let mut printed = String::new();
 //! output.read_to_string(&mut printed)?;
 //! assert_eq!(running.wait(), Ended::Exited(0));
@@ -42,6 +43,7 @@
 
 mod assembly;
 mod cause;
+mod clock;
 mod compile;
 mod error;
 mod filter;
@@ -62,10 +64,10 @@ mod tasks;
 mod walls;
 
 pub use error::PrepareError;
-pub use jail::{Access, Attempts, Jail, Landlock, Limits, Mount, TerminalSize, Upper};
+pub use jail::{Access, Attempts, Clock, Jail, Landlock, Limits, Mount, TerminalSize, Upper};
 pub use layout::system_mounts;
 pub use opened::{Open, Opened};
 pub use probe::{Finding, probe};
-pub use run::{Ended, Prepared, Running, Streams, prepare};
+pub use run::{Ended, Prepared, Running, Streams, prepare, start};
 pub use tasks::enforces_task_limit;
 pub use walls::{missing_walls, walls};

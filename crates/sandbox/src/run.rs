@@ -45,6 +45,16 @@ pub struct Prepared {
     process: Process,
     opened: Opened,
     handed: Handed,
+    leftovers: Leftovers,
+}
+
+/// What a jail was made from. Giving it back takes longer than starting a program, so that comes first.
+struct Leftovers(#[expect(dead_code, reason = "only held")] Compiled);
+
+impl std::fmt::Debug for Leftovers {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.write_str("…")
+    }
 }
 
 /// A jail with its program. Dropped, every process of it is killed and gone.
@@ -85,6 +95,25 @@ pub enum Ended {
 ///
 /// Source: namespaces(7), user_namespaces(7), pivot_root(2).
 pub fn prepare(jail: &Jail, streams: Streams, keep: &[BorrowedFd<'_>]) -> Result<Prepared, PrepareError> {
+    make(jail, streams, keep, &[])
+}
+
+/// Makes `jail` and starts its program as soon as every wall stands: [`prepare`] and [`Prepared::start`]
+/// in one, without a pause between them.
+///
+/// # Errors
+/// [`PrepareError`]; nothing of the jail is left then, and the program did not start.
+pub fn start(jail: &Jail, streams: Streams, keep: &[BorrowedFd<'_>]) -> Result<Running, PrepareError> {
+    make(jail, streams, keep, &[START]).map(Prepared::running)
+}
+
+/// Makes `jail`; its first process finds `orders` when every wall stands.
+fn make(
+    jail: &Jail,
+    streams: Streams,
+    keep: &[BorrowedFd<'_>],
+    orders: &[u8],
+) -> Result<Prepared, PrepareError> {
     check(&streams, keep)?;
     let compiled = compile(jail)?;
     let step = |what: &str, error: rustix::io::Errno| PrepareError::Step {
@@ -94,6 +123,10 @@ pub fn prepare(jail: &Jail, streams: Streams, keep: &[BorrowedFd<'_>]) -> Result
     let (ours, theirs) =
         rustix::net::socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
             .map_err(|error| step("make the control socket", error))?;
+    if !orders.is_empty() {
+        rustix::net::send(&ours, orders, SendFlags::NOSIGNAL)
+            .map_err(|error| step("write to the control socket", error))?;
+    }
     // A user has few inotify instances, so a jail that watches nothing takes none.
     let opened = if jail.watched.is_empty() {
         rustix::event::eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)
@@ -126,7 +159,8 @@ pub fn prepare(jail: &Jail, streams: Streams, keep: &[BorrowedFd<'_>]) -> Result
     match first {
         Some(Report::Ready) => {
             let handed = Handed::received(jail, handed).ok_or(PrepareError::Vanished)?;
-            Ok(Prepared { process, opened: Opened::new(opened, jail.watched.len()), handed })
+            let opened = Opened::new(opened, jail.watched.len());
+            Ok(Prepared { process, opened, handed, leftovers: Leftovers(compiled) })
         }
         Some(Report::Failed { step, error }) => {
             let source = io::Error::from_raw_os_error(error);
@@ -187,6 +221,13 @@ impl Prepared {
     #[must_use]
     pub fn start(self) -> Running {
         self.process.order(START);
+        self.running()
+    }
+}
+
+impl Prepared {
+    fn running(self) -> Running {
+        drop(self.leftovers);
         Running { process: self.process, opened: self.opened, handed: self.handed }
     }
 }

@@ -6,7 +6,7 @@
 //! privilege goes; only then is the supervisor told that the jail is ready.
 
 use std::ffi::CStr;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags};
 use rustix::io::{Errno, Result};
@@ -14,6 +14,7 @@ use rustix::mount::{MountPropagationFlags, UnmountFlags};
 use rustix::process::{Resource, Rlimit, Signal};
 use rustix::thread::{CapabilitiesSecureBits, CapabilitySet, CapabilitySets};
 
+use crate::clock;
 use crate::compile::Compiled;
 use crate::handed::Handed;
 use crate::landlock::Rules;
@@ -33,13 +34,14 @@ pub(crate) const CONTROL: RawFd = 3;
 pub(crate) const OPENED: RawFd = 4;
 const KEPT: RawFd = 5;
 
-/// Steps that every jail has, in this order; those of its [`Compiled`] come around the sixth.
-pub(crate) const FIXED_STEPS: [&str; 12] = [
+/// Steps that every jail has, in this order; those of its [`Compiled`] come around the seventh.
+pub(crate) const FIXED_STEPS: [&str; 13] = [
     "arrange the descriptors of the jail",
     "map the user of the jail",
     "leave the session keyring and the host's names",
     "bring up the loopback interface",
     "make the root of the jail",
+    "replace null streams",
     "enter the root of the jail",
     "make the root of the jail read-only",
     "enter the working directory",
@@ -63,18 +65,19 @@ pub(crate) fn set_up(jail: &Compiled, given: &Given<'_>) -> core::result::Result
     for (number, step) in steps.by_ref().take(jail.outside) {
         carry_out(step, &jail.slots).map_err(|error| (number, error))?;
     }
-    fixed(5, enter_root(root, &jail.staging))?;
+    fixed(5, replace_null_streams(jail))?;
+    fixed(6, enter_root(root, &jail.staging))?;
     for (number, step) in steps {
         carry_out(step, &jail.slots).map_err(|error| (number, error))?;
     }
     // Read-only and without programs: nothing in it is meant to be either.
     let attributes = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOEXEC;
-    fixed(6, sys::mount_set(CWD, c"/", attributes, Scope::One))?;
-    fixed(7, rustix::process::chdir(jail.working_directory.as_c_str()))?;
-    fixed(8, sys::close_from(lowest(given).cast_unsigned()))?;
-    fixed(9, drop_privileges(jail))?;
-    fixed(10, jail.landlock.as_ref().map_or(Ok(()), Rules::enforce))?;
-    fixed(11, jail.filter.install())?;
+    fixed(7, sys::mount_set(CWD, c"/", attributes, Scope::One))?;
+    fixed(8, rustix::process::chdir(jail.working_directory.as_c_str()))?;
+    fixed(9, sys::close_from(lowest(given).cast_unsigned()))?;
+    fixed(10, drop_privileges(jail))?;
+    fixed(11, jail.landlock.as_ref().map_or(Ok(()), Rules::enforce))?;
+    fixed(12, jail.filter.install())?;
     Ok(Handed::default())
 }
 
@@ -112,6 +115,9 @@ fn map_user(jail: &Compiled) -> Result<()> {
     write_file(CWD, c"/proc/self/setgroups", b"deny")?;
     write_file(CWD, c"/proc/self/uid_map", &jail.user_map)?;
     write_file(CWD, c"/proc/self/gid_map", &jail.group_map)?;
+    if let Some(offsets) = &jail.clock {
+        clock::enter(offsets)?;
+    }
     // This process holds a copy of the supervisor's memory. Not dumpable, it cannot be traced or read
     // through /proc by the job, which has the same user id.
     rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)
@@ -136,7 +142,6 @@ fn loopback() -> Result<()> {
 
 /// The new root, not attached anywhere yet: it hides nothing of the host, whose files are still needed.
 fn make_root() -> Result<OwnedFd> {
-    replace_null_streams()?;
     let private = MountPropagationFlags::PRIVATE | MountPropagationFlags::REC;
     rustix::mount::mount_change(c"/", private)?;
     let root = memory_file_system(c"1048576", c"4096", c"0755")?;
@@ -146,7 +151,7 @@ fn make_root() -> Result<OwnedFd> {
 
 /// Puts a read-only `/dev/null` in the place of the host's among the standard streams. The mode of a
 /// file can be changed through a descriptor of it, and to a job of root the host's node belongs.
-fn replace_null_streams() -> Result<()> {
+fn replace_null_streams(jail: &Compiled) -> Result<()> {
     let mut null = None;
     for stream in 0..=2 {
         let status = rustix::fs::fstat(sys::borrow(stream))?;
@@ -154,11 +159,7 @@ fn replace_null_streams() -> Result<()> {
             && (rustix::fs::major(status.st_rdev), rustix::fs::minor(status.st_rdev)) == NULL_DEVICE;
         if is_null {
             if null.is_none() {
-                let tree = clone(c"/dev/null", libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID)?;
-                let mut path = LayerList::new();
-                path.push(tree.as_raw_fd());
-                let flags = OFlags::RDWR | OFlags::CLOEXEC;
-                null = Some(rustix::fs::openat(CWD, path.as_c_str()?, flags, Mode::empty())?);
+                null = Some(open_null(jail)?);
             }
             if let Some(null) = &null {
                 sys::duplicate_to(null.as_raw_fd(), stream)?;
@@ -166,6 +167,20 @@ fn replace_null_streams() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Opens a null device through a mount that makes it read-only: one that the jail has anyway, or else one
+/// for this. The kernel takes much longer to give up a mount that was attached nowhere.
+fn open_null(jail: &Compiled) -> Result<OwnedFd> {
+    let open = |tree: BorrowedFd<'_>| {
+        let mut path = LayerList::new();
+        path.push(tree.as_raw_fd());
+        rustix::fs::openat(CWD, path.as_c_str()?, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+    };
+    match jail.null.and_then(|slot| jail.slots.get(slot)) {
+        Some(slot) => open(sys::borrow(slot.get())),
+        None => open(clone(c"/dev/null", libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOSUID)?.as_fd()),
+    }
 }
 
 const NULL_DEVICE: (u32, u32) = (1, 3);

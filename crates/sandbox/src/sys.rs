@@ -68,6 +68,14 @@ pub(crate) fn fork_into(namespaces: c_int) -> Result<Forked> {
     Ok(Forked::Parent { pid: i32::try_from(pid).unwrap_or(-1), pidfd })
 }
 
+/// Leaves the namespaces that `namespaces` names for new ones.
+///
+/// Source: unshare(2).
+pub(crate) fn unshare(namespaces: c_int) -> Result<()> {
+    // SAFETY: only integers are passed, and none of them shares less memory than before.
+    check(c_long::from(unsafe { libc::unshare(namespaces) })).map(drop)
+}
+
 /// `struct mount_attr` of mount_setattr(2).
 #[repr(C)]
 struct MountAttributes {

@@ -1,6 +1,6 @@
 //! What a job sees is the same everywhere and tells nothing about the host.
 
-use aseptic_sandbox::{Access, Ended};
+use aseptic_sandbox::{Access, Clock, Ended, PrepareError, prepare};
 
 use crate::support::{Place, With, jail, outside, python, run, shell};
 
@@ -192,4 +192,26 @@ libc.shmctl(libc.shmget({key}, 4096, 0), 0, None); libc.mq_unlink(b'/{name}')"
     twin.assert(Ended::Exited(0), "True True");
     jailed.assert(Ended::Exited(0), "False False");
     run(&shell("df -P /dev/shm 2>/dev/null")).assert(Ended::Exited(1), "");
+}
+
+/// The uptime of the host is in its clocks; a jail can have clocks of its own.
+#[test]
+fn clocks_of_its_own_begin_with_the_jail() {
+    let uptime = std::fs::read_to_string("/proc/uptime").unwrap();
+    let uptime: f64 = uptime.split(' ').next().unwrap().parse().unwrap();
+    let script = format!(
+        "import time
+clocks = [time.clock_gettime(clock) for clock in (time.CLOCK_MONOTONIC, time.CLOCK_BOOTTIME)]
+clocks.append(float(open('/proc/uptime').read().split()[0]))
+print(*(clock >= {uptime} for clock in clocks), time.time() > 1e9)"
+    );
+    let mut jail = python(&script);
+    run(&jail).assert(Ended::Exited(0), "True True True True");
+    jail.clock = Clock::Own;
+    match prepare(&jail, crate::support::pipes().0, &[]) {
+        Ok(_) => run(&jail).assert(Ended::Exited(0), "False False False True"),
+        Err(error) => {
+            assert!(matches!(error, PrepareError::Wall { wall: "time namespace", .. }), "{error}");
+        }
+    }
 }
