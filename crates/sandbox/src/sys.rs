@@ -210,6 +210,9 @@ pub(crate) fn borrow(fd: RawFd) -> BorrowedFd<'static> {
     unsafe { BorrowedFd::borrow_raw(fd) }
 }
 
+/// With the type that the C library at hand has for requests.
+const SIOCSIFFLAGS: libc::Ioctl = 0x8914;
+
 /// Sets the loopback interface of this network namespace up.
 ///
 /// Source: netdevice(7), `SIOCSIFFLAGS`.
@@ -221,7 +224,7 @@ pub(crate) fn loopback_up(socket: BorrowedFd<'_>) -> Result<()> {
     }
     request.ifr_ifru.ifru_flags = i16::try_from(libc::IFF_UP | libc::IFF_RUNNING).unwrap_or(0);
     // SAFETY: the request is a valid `ifreq` that outlives the call.
-    let result = unsafe { libc::ioctl(socket.as_raw_fd(), libc::SIOCSIFFLAGS, ptr::from_ref(&request)) };
+    let result = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCSIFFLAGS, ptr::from_ref(&request)) };
     check(c_long::from(result)).map(drop)
 }
 
