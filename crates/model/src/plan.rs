@@ -8,8 +8,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CanonicalError, DatasetName, Digest, Endpoint, ExperimentName, FilePath, InputName, Label, ProjectName,
-    RunId, canonical_digest,
+    CanonicalError, Clock, DatasetName, Digest, Endpoint, ExperimentName, FilePath, Gpus, InputName, Label,
+    ProjectName, RunId, canonical_digest,
 };
 
 /// Version tag of [`Plan`] on disk.
@@ -41,6 +41,15 @@ pub struct Plan {
     pub limits: Limits,
     /// Named elements that may go unenforced on this host; the record repeats them.
     pub accept: BTreeSet<String>,
+    /// GPUs that the job may use.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpus: Option<Gpus>,
+    /// TCP ports of its own loopback that the job may use; without a list, all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ports: Option<BTreeSet<u16>>,
+    /// Clocks that count from the start of the machine.
+    #[serde(default, skip_serializing_if = "Clock::is_host")]
+    pub clock: Clock,
 }
 
 impl Plan {

@@ -7,8 +7,8 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::{
-    ByteSize, Class, Diagnose, Diagnosis, Endpoint, ExperimentName, InputName, InputRef, Limits, ProjectName,
-    parse_duration,
+    ByteSize, Class, Clock, Diagnose, Diagnosis, Endpoint, ExperimentName, Gpus, InputName, InputRef, Limits,
+    ProjectName, parse_duration,
 };
 
 /// Largest spec in bytes: a thousand times a long one, and small enough to parse in milliseconds.
@@ -42,6 +42,12 @@ pub struct Experiment {
     pub variables: BTreeMap<String, String>,
     /// Named elements that may go unenforced.
     pub accept: BTreeSet<String>,
+    /// GPUs of the host.
+    pub gpus: Option<Gpus>,
+    /// TCP ports of its own loopback.
+    pub ports: Option<BTreeSet<u16>>,
+    /// Clocks that count from the start of the machine.
+    pub clock: Clock,
 }
 
 /// Why a spec is refused. The line counts from 1.
@@ -146,7 +152,8 @@ impl Spec {
     }
 }
 
-const EXPERIMENT_KEYS: [&str; 7] = ["command", "params", "data", "network", "limits", "env", "accept"];
+const EXPERIMENT_KEYS: [&str; 10] =
+    ["command", "params", "data", "network", "limits", "env", "accept", "gpus", "ports", "clock"];
 const ENV_KEYS: [&str; 2] = ["python", "variables"];
 const LIMIT_KEYS: [&str; 6] = ["wall", "grace", "processes", "memory", "cpus", "scratch"];
 
@@ -183,6 +190,18 @@ impl<'s> Source<'s> {
         }
         if let Some(accept) = table.get("accept") {
             experiment.accept = self.typed("accept", accept)?;
+        }
+        if let Some(gpus) = table.get("gpus") {
+            experiment.gpus = Some(match gpus.get_ref() {
+                DeValue::Array(_) => Gpus::Cards(self.typed("gpus", gpus)?),
+                _ => self.parsed("gpus", gpus)?,
+            });
+        }
+        if let Some(ports) = table.get("ports") {
+            experiment.ports = Some(self.typed("ports", ports)?);
+        }
+        if let Some(clock) = table.get("clock") {
+            experiment.clock = self.parsed("clock", clock)?;
         }
         if let Some(limits) = table.get("limits") {
             let entries = self.table("limits", self.as_table("limits", limits)?, &LIMIT_KEYS)?;

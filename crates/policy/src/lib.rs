@@ -25,6 +25,8 @@ pub struct Facts {
     pub enforced_limits: BTreeSet<&'static str>,
     /// Walls that this host cannot make, with the reason: names such as `landlock`.
     pub missing_walls: BTreeMap<&'static str, &'static str>,
+    /// Why the GPUs of the plan cannot be given to it, if they cannot.
+    pub gpus: Option<String>,
     /// Elements that a plan may accept as not enforced, such as `memory`.
     pub acceptable: BTreeSet<&'static str>,
 }
@@ -48,6 +50,7 @@ pub enum Egress {
 /// | `input/quarantined` | code or an input that is in quarantine |
 /// | `network/unavailable` | a destination, where there is no gateway; nothing can accept that away |
 /// | `limit/not-enforced` | a limit that this host does not enforce, unless the plan accepts that |
+/// | `gpu/unavailable` | GPUs that are not there, or that this user may not open |
 /// | `wall/not-enforced` | a run, where the host cannot make a wall, unless the plan accepts that |
 /// | `accept/unknown` | accepting something that cannot be accepted |
 #[must_use]
@@ -55,7 +58,7 @@ pub fn decide(plan: &Plan, facts: &Facts) -> Decision {
     let reasons = if plan.format == PLAN_FORMAT {
         [missing(plan, facts), quarantined(plan, facts), network(plan, facts), limits(plan, facts)]
             .into_iter()
-            .chain([walls(plan, facts), accepted(plan, facts)])
+            .chain([gpus(facts), walls(plan, facts), accepted(plan, facts)])
             .flatten()
             .collect()
     } else {
@@ -156,6 +159,17 @@ fn limits(plan: &Plan, facts: &Facts) -> Vec<Reason> {
             advice: format!("remove it, or add `{name}` to `accept` to run without it"),
         })
         .collect()
+}
+
+fn gpus(facts: &Facts) -> Vec<Reason> {
+    let reason = |why: &String| Reason {
+        rule: "gpu/unavailable".to_owned(),
+        element: "gpus".to_owned(),
+        message: why.clone(),
+        advice: "remove `gpus`, name one that is there, or ask who administers this machine for access"
+            .to_owned(),
+    };
+    facts.gpus.iter().map(reason).collect()
 }
 
 fn walls(plan: &Plan, facts: &Facts) -> Vec<Reason> {

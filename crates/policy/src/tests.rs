@@ -34,6 +34,9 @@ fn plan() -> Plan {
         network: BTreeSet::new(),
         limits: Limits { memory_bytes: Some(1), cpus: Some(1), scratch_bytes: Some(1), ..Limits::default() },
         accept: BTreeSet::new(),
+        gpus: None,
+        ports: None,
+        clock: aseptic_model::Clock::Host,
     }
 }
 
@@ -107,6 +110,24 @@ fn limits_are_enforced_or_accepted() {
 }
 
 #[test]
+fn a_missing_wall_is_accepted_by_name_or_denied() {
+    let (mut plan, mut facts) = (plan(), facts());
+    facts.missing_walls.insert("landlock", "this kernel has no Landlock");
+    facts.acceptable.insert("landlock");
+    assert_eq!(denied(&plan, &facts), one("wall/not-enforced", "walls.landlock"));
+    plan.accept.insert("landlock".to_owned());
+    assert_eq!(denied(&plan, &facts), []);
+}
+
+#[test]
+fn a_gpu_that_cannot_be_given_is_denied_with_the_reason() {
+    let facts = Facts { gpus: Some("this machine has no GPU 7; it has 0".to_owned()), ..facts() };
+    let [reason] = decide(&plan(), &facts).reasons.try_into().unwrap();
+    assert_eq!((reason.rule.as_str(), reason.element.as_str()), ("gpu/unavailable", "gpus"));
+    assert!(reason.message.contains("no GPU 7"));
+}
+
+#[test]
 fn accepting_the_unknown_is_denied_with_the_known() {
     let mut plan = plan();
     plan.accept.insert("memroy".to_owned());
@@ -121,7 +142,7 @@ fn another_version_is_denied_whole() {
     assert_eq!(denied(&plan, &Facts::default()), one("plan/format", "format"));
 }
 
-const NAMES: [&str; 4] = ["cpus", "memory", "scratch", "walls"];
+const NAMES: [&str; 4] = ["cpus", "memory", "scratch", "landlock"];
 
 fn some_names() -> impl Strategy<Value = BTreeSet<&'static str>> {
     prop::sample::subsequence(&NAMES[..], 0..=4).prop_map(|names| names.into_iter().collect())
@@ -149,13 +170,16 @@ prop_compose! {
 prop_compose! {
     fn some_facts()(
         present in some_digests(), quarantined in some_digests(), gateway in any::<bool>(),
-        enforced_limits in some_names(), acceptable in some_names(),
+        enforced_limits in some_names(), acceptable in some_names(), landlock in any::<bool>(),
+        gpus in proptest::option::of(Just("none".to_owned())),
     ) -> Facts {
         Facts {
             present: &present | &facts().present,
             quarantined: quarantined.into_iter().skip(1).map(|digest| (digest, "bad".to_owned())).collect(),
             egress: if gateway { Egress::Gateway } else { Egress::Unavailable },
             enforced_limits,
+            missing_walls: (!landlock).then_some(("landlock", "old")).into_iter().collect(),
+            gpus,
             acceptable,
         }
     }
@@ -174,10 +198,12 @@ proptest! {
     #[test]
     fn knowing_worse_never_allows_more(plan in some_plan(), facts in some_facts(), seed in 0_u8..4) {
         let before = decide(&plan, &facts);
-        let mut worse = [facts.clone(), facts.clone(), facts.clone()];
+        let mut worse = [(); 5].map(|()| facts.clone());
         worse[0].quarantined.insert(digest(seed), "found bad".to_owned());
         worse[1].present.remove(&digest(seed));
         worse[2].enforced_limits.remove(NAMES[usize::from(seed)]);
+        worse[3].missing_walls.insert("landlock", "old");
+        worse[4].gpus = Some("gone".to_owned());
         for facts in worse {
             let after = decide(&plan, &facts);
             prop_assert!(before.outcome == Outcome::Allow || after.outcome == Outcome::Deny);

@@ -32,6 +32,11 @@ pub fn decide(home: &Home, plan: &Plan) -> Result<Decision, HomeError> {
         egress: Egress::Unavailable,
         enforced_limits: enforced_limits(),
         missing_walls: aseptic_sandbox::missing_walls().into_iter().collect(),
+        gpus: plan
+            .gpus
+            .as_ref()
+            .and_then(|gpus| aseptic_sandbox::gpu_mounts(gpus).err())
+            .map(|e| e.to_string()),
         acceptable: ACCEPTABLE.into(),
     };
     Ok(aseptic_policy::decide(plan, &facts))

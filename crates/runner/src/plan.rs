@@ -133,6 +133,9 @@ pub fn plan(home: &mut Home, request: &Request, observer: &mut dyn Observer) -> 
         network: experiment.network,
         limits: experiment.limits,
         accept: experiment.accept,
+        gpus: experiment.gpus,
+        ports: experiment.ports,
+        clock: experiment.clock,
     };
     let bytes = to_canonical(&plan).map_err(HomeError::from)?;
     Ok(Planned { digest: Digest::of(&bytes), plan, bytes, mounts, programs })

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 
 use aseptic_model::{Class, Diagnose, Diagnosis, FilePath, InputName, Plan, RunId, to_canonical};
 use aseptic_sandbox::{
-    Access, Jail, Landlock, Limits, Mount, PrepareError, Prepared, Streams, Upper, enforces_task_limit,
-    prepare, system_mounts,
+    Access, GpuError, Jail, Landlock, Limits, Mount, PrepareError, Prepared, Streams, Upper,
+    enforces_task_limit, gpu_mounts, prepare, system_mounts,
 };
 use aseptic_store::{Store, StoreError, ViewError};
 use rustix::fs::{AtFlags, CWD, FallocateFlags, FlockOperation, Mode, OFlags};
@@ -63,6 +63,9 @@ pub enum ProvisionError {
     /// An input is damaged.
     #[error(transparent)]
     View(#[from] ViewError),
+    /// A GPU that was there when the plan was decided.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
     /// The jail.
     #[error(transparent)]
     Prepare(#[from] PrepareError),
@@ -73,6 +76,11 @@ impl Diagnose for ProvisionError {
         match self {
             Self::Home(error) => error.diagnosis(),
             Self::View(error) => error.diagnosis(),
+            Self::Gpu(_) => Diagnosis::new(
+                Class::Host,
+                "sandbox/gpu",
+                "look whether the driver is loaded: `nvidia-smi`; `aseptic doctor` says what is missing",
+            ),
             Self::Prepare(PrepareError::Step { source, .. })
                 if source.raw_os_error() == Some(rustix::io::Errno::NOSPC.raw_os_error()) =>
             {
@@ -214,6 +222,9 @@ pub(crate) fn provision(
     for path in &planned.mounts {
         mounts.push(Mount::Bind { source: path.clone(), target: path.clone(), access: Access::Execute });
     }
+    if let Some(gpus) = &plan.gpus {
+        mounts.extend(gpu_mounts(gpus)?);
+    }
     let mut jail = Jail {
         staging: dir.join("root"),
         mounts,
@@ -223,6 +234,8 @@ pub(crate) fn provision(
         arguments: plan.command.iter().skip(1).map(OsString::from).collect(),
         environment: environment(planned, run),
         working_directory: "/work".into(),
+        tcp_ports: plan.ports.as_ref().map(|ports| ports.iter().copied().collect()),
+        clock: plan.clock,
         landlock: match plan.accept.contains("landlock") {
             true => Landlock::WhereAvailable,
             false => Landlock::Required,

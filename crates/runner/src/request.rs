@@ -1,12 +1,14 @@
 //! What a user asks for: a spec and the options that change it, before anything is resolved.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use aseptic_model::spec::{Experiment, SPEC_BYTES_MAX, Spec, SpecError, set_limit};
-use aseptic_model::{Class, Diagnose, Diagnosis, Endpoint, ExperimentName, InputName, InputRef, ProjectName};
+use aseptic_model::{
+    Class, Clock, Diagnose, Diagnosis, Endpoint, ExperimentName, Gpus, InputName, InputRef, ProjectName,
+};
 
 /// Name of the spec file.
 pub const SPEC_FILE: &str = "aseptic.toml";
@@ -38,6 +40,12 @@ pub struct Request {
     pub variables: Vec<(String, String)>,
     /// Elements that may go unenforced, besides the experiment's.
     pub accept: Vec<String>,
+    /// GPUs, instead of the experiment's.
+    pub gpus: Option<Gpus>,
+    /// TCP ports of its own loopback, instead of the experiment's.
+    pub ports: Option<BTreeSet<u16>>,
+    /// Clocks, instead of the experiment's.
+    pub clock: Option<Clock>,
     /// The code tree.
     pub code: CodeChoice,
     /// Home directory of the user, which is never taken for a code tree.
@@ -166,6 +174,9 @@ impl Request {
         experiment.network.extend(self.network.iter().cloned());
         experiment.accept.extend(self.accept.iter().cloned());
         experiment.variables.extend(self.variables.iter().cloned());
+        experiment.gpus = self.gpus.clone().or(experiment.gpus);
+        experiment.ports = self.ports.clone().or(experiment.ports);
+        experiment.clock = self.clock.unwrap_or(experiment.clock);
         for (key, text) in &self.limits {
             set_limit(&mut experiment.limits, key, text).map_err(RequestError::Option)?;
         }

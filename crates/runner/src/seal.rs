@@ -269,6 +269,20 @@ fn walls_of(plan: &Plan) -> Vec<Wall> {
         detail: Some(detail.to_owned()),
     };
     let mut all = walls();
+    let named = |name: &str, detail: String| Wall {
+        name: name.to_owned(),
+        state: WallState::Done,
+        detail: Some(detail),
+    };
+    if let Some(gpus) = &plan.gpus {
+        all.push(named("gpus", format!("{gpus} of the host's; its driver is part of what is trusted")));
+    }
+    if let Some(ports) = &plan.ports {
+        all.push(named("tcp ports", format!("{} of its own loopback, by Landlock", ports.len())));
+    }
+    if !plan.clock.is_host() {
+        all.push(named("time namespace", "clocks that begin with the run".to_owned()));
+    }
     if limits.wall_ms.is_some() {
         all.push(wall("wall", WallState::Done, "hard: the supervisor ends the job"));
     }

@@ -101,6 +101,7 @@ impl Assembly {
                 self.inside.push(Step::Memory { size: number(*bytes)?, files, target: place(target)? });
             }
             Mount::Devices { target } => self.devices(target)?,
+            Mount::Device { source, target } => self.device(source, target)?,
             Mount::Processes { .. } => {} // By the caller, which knows its slot.
         }
         Ok(())
@@ -146,11 +147,7 @@ impl Assembly {
 
     fn devices(&mut self, target: &Path) -> Result<(), PrepareError> {
         for name in DEVICES {
-            let target = target.join(name);
-            self.file(&target)?;
-            // Read-only stops nobody from writing to a device, but the host's root from changing the
-            // mode of the host's node.
-            self.clone(host(&Path::new("/dev").join(name))?, NOSUID | NOEXEC | RDONLY, &target)?;
+            self.device(&Path::new("/dev").join(name), &target.join(name))?;
         }
         let terminals = target.join("pts");
         self.directory(&terminals)?;
@@ -166,6 +163,13 @@ impl Assembly {
             self.inside.push(Step::MakeLink { to: to.to_owned(), path });
         }
         Ok(())
+    }
+
+    fn device(&mut self, source: &Path, target: &Path) -> Result<(), PrepareError> {
+        self.file(target)?;
+        // Read-only stops nobody from writing to a device, but the host's root from changing the mode of
+        // the host's node.
+        self.clone(host(source)?, NOSUID | NOEXEC | RDONLY, target)
     }
 
     fn processes(&mut self, target: &Path, slot: usize) -> Result<(), PrepareError> {

@@ -111,6 +111,15 @@ pub(crate) fn of_namespaces(error: &io::Error, facts: &Facts) -> Cause {
     }
 }
 
+fn of_missing_wall(why: &str) -> String {
+    if why.contains("started without") {
+        "start the kernel with `lsm=landlock,…`; `cat /sys/kernel/security/lsm` shows what it has now"
+    } else {
+        "use a newer kernel, or let runs go without it by name, such as `accept = [\"landlock\"]`"
+    }
+    .to_owned()
+}
+
 /// Why a step of a jail failed.
 pub(crate) fn of_step(error: &PrepareError, facts: &Facts) -> Cause {
     let (step, source) = match error {
@@ -118,7 +127,8 @@ pub(crate) fn of_step(error: &PrepareError, facts: &Facts) -> Cause {
         PrepareError::Step { step, source } => (step.as_str(), source),
         PrepareError::Watches(source) => ("watch the inputs of the jail", source),
         PrepareError::Source { what, source } => return (format!("could not find {what}: {source}"), None),
-        PrepareError::Description { .. } | PrepareError::Wall { .. } | PrepareError::Vanished => {
+        PrepareError::Wall { why, .. } => return (why.clone(), Some(of_missing_wall(why))),
+        PrepareError::Description { .. } | PrepareError::Vanished => {
             return (error.to_string(), None);
         }
     };

@@ -1,10 +1,10 @@
 //! Clocks of the jail's own: a time namespace that the program enters when it is executed.
 
+use aseptic_model::Clock;
 use rustix::io::Result;
 use rustix::time::{ClockId, clock_gettime};
 
 use crate::error::PrepareError;
-use crate::jail::Clock;
 use crate::setup::write_file;
 use crate::{sys, tasks};
 

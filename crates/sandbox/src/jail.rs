@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use aseptic_model::Clock;
+
 /// Everything that [`crate::prepare`] needs to know. Paths named `target` are paths inside the jail.
 #[derive(Clone, Debug, Default)]
 pub struct Jail {
@@ -34,7 +36,8 @@ pub struct Jail {
     /// TCP ports that may be bound and connected to; without a list, all of the jail's own network.
     /// Refused where the kernel's Landlock knows no ports.
     pub tcp_ports: Option<Vec<u16>>,
-    /// What the program sees of the time since the machine was started.
+    /// What the program sees of the time since the machine was started. Clocks of its own are refused
+    /// before Linux 6.1.
     pub clock: Clock,
     /// A terminal of the jail's own, of this size, instead of the three standard streams.
     pub terminal: Option<TerminalSize>,
@@ -50,16 +53,6 @@ pub enum Landlock {
     Required,
     /// It stands where the kernel has it, and a jail goes without elsewhere.
     WhereAvailable,
-}
-
-/// The clocks that count from the start of the machine; the time of day is always the host's.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Clock {
-    /// Those of the host: its uptime can be read.
-    #[default]
-    Host,
-    /// They begin with the jail, in a time namespace of its own. Refused before Linux 6.1.
-    Own,
 }
 
 /// Size of a terminal in characters.
@@ -146,6 +139,13 @@ pub enum Mount {
         /// Where; usually `/dev`.
         target: PathBuf,
     },
+    /// A device node of the host, for use.
+    Device {
+        /// On the host.
+        source: PathBuf,
+        /// Where.
+        target: PathBuf,
+    },
     /// The processes of this jail and nothing else of the host that could be changed.
     Processes {
         /// Where; usually `/proc`.
@@ -202,6 +202,7 @@ impl Mount {
             | Self::Bind { target, .. }
             | Self::Overlay { target, .. }
             | Self::Memory { target, .. }
+            | Self::Device { target, .. }
             | Self::Devices { target }
             | Self::Processes { target } => target,
         }

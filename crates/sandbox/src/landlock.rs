@@ -162,7 +162,7 @@ fn rights(mount: &Mount) -> u64 {
         Mount::Bind { source, access, .. } if !source.is_dir() => of(*access) & OF_FILES,
         Mount::Bind { access, .. } | Mount::Overlay { access, .. } => of(*access),
         Mount::Memory { .. } => CHANGE,
-        Mount::Devices { .. } => WRITE_FILE | IOCTL_DEV,
+        Mount::Devices { .. } | Mount::Device { .. } => WRITE_FILE | IOCTL_DEV,
         Mount::Processes { .. } => WRITE_FILE | TRUNCATE, // Such as the name of a thread.
     }
 }

@@ -5,9 +5,13 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use aseptic_model::Clock;
+
 use crate::cause::{self, Facts};
 use crate::error::PrepareError;
-use crate::jail::{Access, Jail, Mount, Upper};
+use crate::gpu::{self, GpuError};
+use crate::jail::{Access, Jail, Landlock, Mount, Upper};
+use crate::landlock::{self, Support};
 use crate::run::{NAMESPACES, Streams, prepare};
 use crate::sys::{self, Forked};
 use crate::tasks;
@@ -23,6 +27,8 @@ pub struct Finding {
     pub detail: String,
     /// What to do about it, where that is known.
     pub fix: Option<String>,
+    /// Whether every jail needs it; the others are for plans that ask for them.
+    pub needed: bool,
 }
 
 /// Tries every mechanism of a jail on this host, in the order in which a jail needs them.
@@ -55,41 +61,33 @@ pub fn probe(scratch: &Path) -> Vec<Finding> {
         });
     }
     findings.push(process_limit());
+    findings.push(Finding { needed: false, ..gpus() });
     findings
 }
 
+/// A jail that needs one mechanism more than the one before it.
 struct Attempt {
     mechanism: &'static str,
-    mounts: Vec<Mount>,
-    watched: Vec<PathBuf>,
+    jail: Jail,
     needs_place: bool,
-    seen: &'static str,
+    needed: bool,
+    seen: String,
 }
 
 impl Attempt {
     fn carry_out(self, facts: &Facts) -> Finding {
-        let jail = Jail {
-            staging: std::env::temp_dir(),
-            mounts: self.mounts,
-            watched: self.watched,
-            hostname: "aseptic".to_owned(),
-            program: "/".into(),
-            arguments: Vec::new(),
-            environment: Vec::new(),
-            working_directory: "/".into(),
-            ..Jail::default()
-        };
-        match null_streams().map(|streams| prepare(&jail, streams, &[])) {
+        let finding = match null_streams().map(|streams| prepare(&self.jail, streams, &[])) {
             Ok(Ok(prepared)) => {
                 drop(prepared);
-                works(self.mechanism, self.seen.to_owned())
+                works(self.mechanism, self.seen)
             }
             Ok(Err(error)) => fails(self.mechanism, cause::of_step(&error, facts)),
             Err(error) => {
                 let error = PrepareError::Source { what: "`/dev/null`".to_owned(), source: error };
                 fails(self.mechanism, cause::of_step(&error, facts))
             }
-        }
+        };
+        Finding { needed: self.needed, ..finding }
     }
 }
 
@@ -102,12 +100,25 @@ fn attempts(data: &Path, place: Option<&Place>) -> Vec<Attempt> {
         access: Access::Read,
     };
     let upper = place.map(Place::upper);
-    let attempt = |mechanism, mounts, seen| Attempt {
-        mechanism,
+    let bare = |mounts| Jail {
+        staging: std::env::temp_dir(),
         mounts,
-        watched: Vec::new(),
+        hostname: "aseptic".to_owned(),
+        program: "/".into(),
+        working_directory: "/".into(),
+        landlock: Landlock::WhereAvailable, // It has a finding of its own.
+        ..Jail::default()
+    };
+    let attempt = |mechanism, mounts, seen: &str| Attempt {
+        mechanism,
+        jail: bare(mounts),
         needs_place: false,
-        seen,
+        needed: true,
+        seen: seen.to_owned(),
+    };
+    let landlock = match landlock::support() {
+        Support::Abi(abi) => landlock::covers(abi),
+        Support::Missing(why) => why.to_owned(),
     };
     let usr = Mount::Bind { source: "/usr".into(), target: "/usr".into(), access: Access::Execute };
     vec![
@@ -127,8 +138,17 @@ fn attempts(data: &Path, place: Option<&Place>) -> Vec<Attempt> {
         Attempt { needs_place: true, ..attempt("overlay, copy-on-write", vec![overlay(upper)], "mounted") },
         Attempt {
             needs_place: true,
-            watched: vec![target.clone()],
-            ..attempt("file watches", vec![overlay(None)], "made")
+            jail: Jail { watched: vec![target.clone()], ..bare(vec![overlay(None)]) },
+            ..attempt("file watches", Vec::new(), "made")
+        },
+        Attempt {
+            jail: Jail { landlock: Landlock::Required, ..bare(Vec::new()) },
+            ..attempt("landlock", Vec::new(), &landlock)
+        },
+        Attempt {
+            jail: Jail { clock: Clock::Own, ..bare(Vec::new()) },
+            needed: false,
+            ..attempt("time namespace", Vec::new(), "clocks of its own, for `clock = \"own\"`")
         },
     ]
 }
@@ -145,6 +165,24 @@ fn kernel(facts: &Facts) -> Finding {
     } else {
         let fix = format!("use Linux {}.{} or later", KERNEL_MIN.0, KERNEL_MIN.1);
         fails("kernel", (format!("{detail}: it has no mount_setattr(2)"), Some(fix)))
+    }
+}
+
+fn gpus() -> Finding {
+    match gpu::describe() {
+        Ok(cards) => works("gpus", cards),
+        Err(error) => {
+            let fix = match &error {
+                GpuError::NoDriver { node } if node == "/dev/nvidia-uvm" => {
+                    Some("load the module: `nvidia-modprobe -u -c=0`".to_owned())
+                }
+                GpuError::Closed { node, .. } => {
+                    Some(format!("ask to be let to `{node}`: `ls -l {node}` names its group"))
+                }
+                GpuError::NoDriver { .. } | GpuError::NoCard { .. } => None,
+            };
+            fails("gpus", (error.to_string(), fix))
+        }
     }
 }
 
@@ -180,11 +218,11 @@ fn try_namespaces(namespaces: i32) -> io::Result<()> {
 }
 
 fn works(mechanism: &'static str, detail: String) -> Finding {
-    Finding { mechanism, works: true, detail, fix: None }
+    Finding { mechanism, works: true, detail, fix: None, needed: true }
 }
 
 fn fails(mechanism: &'static str, (detail, fix): (String, Option<String>)) -> Finding {
-    Finding { mechanism, works: false, detail, fix }
+    Finding { mechanism, works: false, detail, fix, needed: true }
 }
 
 /// Directories to try overlays with; gone when dropped.

@@ -9,13 +9,14 @@ use crate::table::table;
 /// Try every mechanism of the sandbox on this machine
 ///
 /// Says for each whether it works, what blocks it and how to fix that, and lists the walls that this
-/// version does not have. The exit code is 5 when a run could not be sealed here.
+/// version does not have. What is `not here` only some plans ask for, such as GPUs. The exit code is 5 when
+/// a run could not be sealed here.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
 
 pub(crate) fn run(context: &mut Context, _args: &Args) -> Result<ExitCode, Failure> {
     let report = aseptic_runner::doctor(&context.home_dir()?)?;
-    let works = report.findings.iter().all(|finding| finding.works);
+    let works = report.findings.iter().all(|finding| finding.works || !finding.needed);
     if context.json() {
         let findings: Vec<_> = report
             .findings
@@ -23,7 +24,7 @@ pub(crate) fn run(context: &mut Context, _args: &Args) -> Result<ExitCode, Failu
             .map(|finding| {
                 json!({
                     "mechanism": finding.mechanism, "works": finding.works,
-                    "detail": finding.detail, "fix": finding.fix,
+                    "detail": finding.detail, "fix": finding.fix, "needed": finding.needed,
                 })
             })
             .collect();
@@ -35,7 +36,11 @@ pub(crate) fn run(context: &mut Context, _args: &Args) -> Result<ExitCode, Failu
             .findings
             .iter()
             .map(|finding| {
-                let state = if finding.works { "works" } else { "BLOCKED" };
+                let state = match (finding.works, finding.needed) {
+                    (true, _) => "works",
+                    (false, true) => "BLOCKED",
+                    (false, false) => "not here",
+                };
                 [finding.mechanism.to_owned(), state.to_owned(), finding.detail.clone()]
             })
             .collect();

@@ -83,6 +83,19 @@ pub(crate) fn describe(plan: &Plan, digest: &str) -> String {
     let network: Vec<_> = plan.network.iter().map(ToString::to_string).collect();
     let network = if network.is_empty() { "none".to_owned() } else { network.join(" ") };
     rows.push(["network".to_owned(), network]);
+    if let Some(ports) = &plan.ports {
+        let ports: Vec<_> = ports.iter().map(ToString::to_string).collect();
+        rows.push([
+            "own ports".to_owned(),
+            if ports.is_empty() { "none".to_owned() } else { ports.join(" ") },
+        ]);
+    }
+    if let Some(gpus) = &plan.gpus {
+        rows.push(["gpus".to_owned(), gpus.to_string()]);
+    }
+    if !plan.clock.is_host() {
+        rows.push(["clock".to_owned(), "begins with the run".to_owned()]);
+    }
     let wall = plan.limits.wall_ms.map_or("none".to_owned(), aseptic_model::describe_ms);
     rows.push(["limit wall".to_owned(), wall]);
     rows.push(["limit processes".to_owned(), plan.limits.processes.to_string()]);

@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use aseptic_model::{
-    ByteSize, Endpoint, ExperimentName, InputName, InputRef, RunRecord, Status, describe_ms,
+    ByteSize, Clock, Endpoint, ExperimentName, Gpus, InputName, InputRef, RunRecord, Status, describe_ms,
 };
 use aseptic_runner::{CodeChoice, Request};
 
@@ -59,6 +59,15 @@ pub(crate) struct Wanted {
     /// Element that may go unenforced, by name, such as memory; the record says so
     #[arg(long, value_name = "NAME")]
     accept: Vec<String>,
+    /// NVIDIA GPU to use: a number, several with commas, or `all`
+    #[arg(long, value_name = "N|all")]
+    gpu: Option<Gpus>,
+    /// TCP port of the run's own loopback that may be used [default: all]
+    #[arg(long, value_name = "PORT")]
+    port: Vec<u16>,
+    /// Uptime and monotonic clock: `host`, or `own` to begin with the run [default: host]
+    #[arg(long, value_name = "CLOCK")]
+    clock: Option<Clock>,
     /// Code directory [default: that of the spec, else this one]
     #[arg(long, value_name = "DIR", conflicts_with = "no_code")]
     code: Option<PathBuf>,
@@ -93,6 +102,9 @@ impl Wanted {
             default_python: active,
             variables: self.env.clone(),
             accept: self.accept.clone(),
+            gpus: self.gpu.clone(),
+            ports: (!self.port.is_empty()).then(|| self.port.iter().copied().collect()),
+            clock: self.clock,
             code,
             home_directory: home_directory(),
         }

@@ -172,6 +172,9 @@ pub(crate) fn plan(job: &Job) -> Plan {
         network: BTreeSet::new(),
         limits: Limits::default(),
         accept: BTreeSet::new(),
+        gpus: None,
+        ports: None,
+        clock: Clock::Host,
     }
 }
 

@@ -104,7 +104,7 @@ fn a_null_stream_is_not_the_hosts_node() {
 assert os.read(0, 1) == b'' and os.write(1, b'x') == 1
 try: os.fchmod(0, 0o666)
 except OSError: os._exit(5)";
-    let mut running = aseptic_sandbox::prepare(&python(script), streams, &[]).unwrap().start();
+    let mut running = prepare(&python(script), streams, &[]).unwrap().start();
     assert_eq!(running.wait(), Ended::Exited(5));
     assert_eq!(std::fs::metadata("/dev/null").unwrap().permissions().mode() & 0o777, 0o666);
     // The twin: where writing is granted, the mode of one's own file can be changed.
