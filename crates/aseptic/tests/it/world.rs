@@ -118,7 +118,7 @@ fn settle_word(word: &str) -> String {
     let named = match core.len() {
         64 if all("abcdef") => "[digest]",
         12 if all("abcdef") => "[short]",
-        12 if all("abcdefghjkmnpqrstvwxyz") && core.bytes().any(|byte| byte.is_ascii_digit()) => "[run]",
+        12 if all("abcdefghjkmnpqrstvwxyz") => "[run]", // No word that is used here has only these.
         24 if core.ends_with('Z') && core.contains('T') => "[time]",
         44 if core.ends_with('=') => "[root]",
         _ => core,
