@@ -1,7 +1,8 @@
 //! The order in which a jail's file system comes together.
 //!
-//! First everything of the host is opened, then the new root is entered and the host's files are out of
-//! reach, then all is put in its place.
+//! First everything of the host is opened. Then the new root is attached, and may hide some of it, and
+//! overlays are made: kernels before Linux 6.15 take no layer of a root that is attached nowhere. Then the
+//! root is entered, the host's files are out of reach, and all is put in its place.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -30,6 +31,7 @@ const FILES_MIN: u64 = 1024;
 #[derive(Default)]
 pub(crate) struct Assembly {
     pub(crate) outside: Vec<Step>,
+    pub(crate) overlays: Vec<Step>,
     pub(crate) inside: Vec<Step>,
     pub(crate) slots: usize,
     /// The first slot with a read-only null device.
@@ -115,6 +117,13 @@ impl Assembly {
         Ok(())
     }
 
+    /// Opens a directory of the host; returns its slot.
+    fn open(&mut self, directory: &Path) -> Result<usize, PrepareError> {
+        let slot = self.slot();
+        self.outside.push(Step::Open { source: host(directory)?, slot });
+        Ok(slot)
+    }
+
     fn overlay(
         &mut self,
         lower: &[PathBuf],
@@ -122,15 +131,15 @@ impl Assembly {
         target: &Path,
         attributes: u64,
     ) -> Result<(), PrepareError> {
-        let mut layers = Vec::new();
+        let mut opened = Vec::new();
         for layer in lower {
             require_directory(layer)?;
-            layers.push(host(layer)?);
+            opened.push(self.open(layer)?);
         }
         let mut writable = None;
         let mut covered = None;
         if let Some(Upper { changes, work }) = upper {
-            writable = Some((host(changes)?, host(work)?));
+            writable = Some((self.open(changes)?, self.open(work)?));
         } else {
             // Without an upper layer it needs a second lower one: an empty directory of the root.
             for path in ancestors(target)? {
@@ -140,7 +149,16 @@ impl Assembly {
         }
         self.directory(target)?;
         let slot = self.slot();
-        self.outside.push(Step::Overlay { lower: layers, upper: writable, covered, attributes, slot });
+        let names = upper.iter().map(|upper| &upper.changes).chain(lower);
+        let layers = names.map(|path| path.display().to_string()).collect::<Vec<_>>().join("` on `");
+        self.overlays.push(Step::Overlay {
+            lower: opened,
+            upper: writable,
+            covered,
+            attributes,
+            slot,
+            layers,
+        });
         self.inside.push(Step::Attach { slot, target: place(target)? });
         Ok(())
     }

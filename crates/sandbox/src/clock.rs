@@ -8,9 +8,8 @@ use crate::error::PrepareError;
 use crate::setup::write_file;
 use crate::{sys, tasks};
 
-/// The first kernel in which a program enters a time namespace after vfork(2). Source: Linux commit
-/// 2b5f9dad32ed ("fs/exec: switch timens when a task gets a new mm").
-const KERNEL_MIN: (u32, u32) = (6, 1);
+/// The first kernel with time namespaces.
+const KERNEL_MIN: (u32, u32) = (5, 6);
 
 /// What to write into `timens_offsets`, so that the clocks begin now.
 ///
@@ -23,7 +22,7 @@ pub(crate) fn offsets(clock: Clock) -> core::result::Result<Option<Vec<u8>>, Pre
     if tasks::kernel_version(&release) < KERNEL_MIN {
         return Err(PrepareError::Wall {
             wall: "time namespace",
-            why: format!("this is Linux {release}, and it needs 6.1 or later"),
+            why: format!("this is Linux {release}, and it needs 5.6 or later"),
         });
     }
     let line = |name: &str, clock| format!("{name} {} 0\n", -clock_gettime(clock).tv_sec);

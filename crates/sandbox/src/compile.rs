@@ -40,13 +40,19 @@ pub(crate) enum Step {
         attributes: u64,
         slot: usize,
     },
-    /// Makes an overlay in a slot; `covered` is an empty directory of the new root.
+    /// Opens a directory of the host in a slot.
+    Open {
+        source: CString,
+        slot: usize,
+    },
+    /// Makes an overlay of opened directories in a slot; `covered` is an empty directory of the new root.
     Overlay {
-        lower: Vec<CString>,
-        upper: Option<(CString, CString)>,
+        lower: Vec<usize>,
+        upper: Option<(usize, usize)>,
         covered: Option<CString>,
         attributes: u64,
         slot: usize,
+        layers: String,
     },
     /// Makes an empty file to mount on, if nothing is there.
     Placeholder {
@@ -91,12 +97,10 @@ impl Step {
             Self::MakeFile { path, .. } | Self::MakeLink { path, .. } | Self::Placeholder { path } => {
                 format!("make `/{}`", shown(path))
             }
-            Self::Clone { source, .. } => format!("open `{}` to mount it", shown(source)),
-            Self::Overlay { lower, upper, .. } => {
-                let changes = upper.as_ref().map(|(changes, _)| changes);
-                let layers: Vec<_> = changes.into_iter().chain(lower).map(shown).collect();
-                format!("make an overlay of `{}`", layers.join("` on `"))
+            Self::Clone { source, .. } | Self::Open { source, .. } => {
+                format!("open `{}` to mount it", shown(source))
             }
+            Self::Overlay { layers, .. } => format!("make an overlay of `{layers}`"),
             Self::Attach { target, .. } | Self::Memory { target, .. } => {
                 format!("mount `/{}`", shown(target))
             }
@@ -111,8 +115,10 @@ impl Step {
 /// A jail ready to be carried out.
 pub(crate) struct Compiled {
     pub(crate) steps: Vec<Step>,
-    /// How many of them come before the new root is entered.
+    /// How many of them come before the new root is attached.
     pub(crate) outside: usize,
+    /// How many more come before it is entered.
+    pub(crate) overlays: usize,
     /// Descriptors of what was opened outside and is attached inside. Written by the jail's first
     /// process, in its own copy of this memory.
     pub(crate) slots: Vec<Cell<RawFd>>,
@@ -159,7 +165,8 @@ pub(crate) fn compile(jail: &Jail) -> Result<Compiled, PrepareError> {
     }
     Ok(Compiled {
         outside: assembly.outside.len(),
-        steps: assembly.outside.into_iter().chain(assembly.inside).collect(),
+        overlays: assembly.overlays.len(),
+        steps: assembly.outside.into_iter().chain(assembly.overlays).chain(assembly.inside).collect(),
         slots: vec![Cell::new(-1); assembly.slots],
         staging: host(&jail.staging)?,
         hostname: jail.hostname.clone().into_bytes(),

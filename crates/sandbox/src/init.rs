@@ -12,7 +12,7 @@ use rustix::process::{Pid, Signal, WaitOptions};
 use crate::compile::{Compiled, Program};
 use crate::message::{Report, START, report};
 use crate::setup::{self, CONTROL, Given};
-use crate::sys;
+use crate::sys::{self, Memory};
 
 /// The whole life of the jail's first process. When it ends, the kernel ends every other process of
 /// the jail before anyone can see that it ended.
@@ -72,7 +72,8 @@ fn next_order(control: rustix::fd::BorrowedFd<'_>) -> Option<u8> {
 }
 
 fn start(jail: &Compiled) -> i32 {
-    match sys::spawn(&jail.program.stack, run, &jail.program) {
+    let memory = if jail.clock.is_some() { Memory::Copied } else { Memory::Shared };
+    match sys::spawn(&jail.program.stack, memory, run, &jail.program) {
         Ok(pid) => pid,
         Err(error) => {
             report(sys::borrow(CONTROL), Report::NotExecuted { error: error.raw_os_error() });
@@ -83,7 +84,7 @@ fn start(jail: &Compiled) -> i32 {
 
 /// Becomes the program: in a session of its own, so that no terminal of the caller is its own.
 ///
-/// Shares the memory of the first process, so it only calls the kernel.
+/// Usually shares the memory of the first process, so it only calls the kernel.
 fn run(program: &Program) -> ! {
     let _ = rustix::process::setsid();
     sys::unblock_signals();

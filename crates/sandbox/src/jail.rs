@@ -36,8 +36,7 @@ pub struct Jail {
     /// TCP ports that may be bound and connected to; without a list, all of the jail's own network.
     /// Refused where the kernel's Landlock knows no ports.
     pub tcp_ports: Option<Vec<u16>>,
-    /// What the program sees of the time since the machine was started. Clocks of its own are refused
-    /// before Linux 6.1.
+    /// What the program sees of the time since the machine was started.
     pub clock: Clock,
     /// A terminal of the jail's own, of this size, instead of the three standard streams.
     pub terminal: Option<TerminalSize>,

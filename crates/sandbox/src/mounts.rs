@@ -3,7 +3,7 @@
 //! **Invariant:** async-signal-safe, as `setup.rs`.
 
 use std::cell::Cell;
-use std::ffi::{CStr, CString};
+use std::ffi::CStr;
 use std::os::fd::{AsFd, AsRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use rustix::fs::{CWD, FileType, Mode, OFlags};
@@ -26,9 +26,24 @@ pub(crate) fn carry_out(step: &Step, slots: &[Cell<RawFd>]) -> Result<()> {
             slot(*number)?.set(clone(source, *attributes)?.into_raw_fd());
             Ok(())
         }
-        Step::Overlay { lower, upper, covered, attributes, slot: number } => {
-            let upper = upper.as_ref().map(|(changes, work)| (changes.as_c_str(), work.as_c_str()));
-            let mount = overlay(lower, upper, covered.as_deref())?;
+        Step::Open { source, slot: number } => {
+            slot(*number)?.set(open_directory(source)?.into_raw_fd());
+            Ok(())
+        }
+        Step::Overlay { lower, upper, covered, attributes, slot: number, .. } => {
+            let covered = covered.as_deref().map(open_directory).transpose()?;
+            let mut layers = LayerList::new();
+            for layer in lower {
+                layers.push(slot(*layer)?.get());
+            }
+            if let Some(covered) = &covered {
+                layers.push(covered.as_raw_fd());
+            }
+            let upper = match upper {
+                Some((changes, work)) => Some((slot(*changes)?.get(), slot(*work)?.get())),
+                None => None,
+            };
+            let mount = overlay(&layers, upper)?;
             sys::mount_set(mount.as_fd(), c"", *attributes, Scope::One)?;
             slot(*number)?.set(mount.into_raw_fd());
             Ok(())
@@ -111,25 +126,20 @@ fn special(kind: &CStr, options: &[(&CStr, &CStr)]) -> Result<OwnedFd> {
     rustix::mount::fsmount(&context, FsMountFlags::FSMOUNT_CLOEXEC, attributes)
 }
 
-/// Layers are named by descriptor: no path is parsed twice, no length limit, nothing to escape.
-fn overlay(lower: &[CString], upper: Option<(&CStr, &CStr)>, covered: Option<&CStr>) -> Result<OwnedFd> {
-    let open = |path: &CStr| {
-        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        rustix::fs::openat(CWD, path, flags, Mode::empty())
-    };
+fn open_directory(path: &CStr) -> Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat(CWD, path, flags, Mode::empty())
+}
+
+/// Layers are named by descriptor: no path is parsed twice, no length limit, nothing to escape. The
+/// descriptors stay open until it is made: kernels before Linux 6.5 look at them only then.
+fn overlay(lower: &LayerList, upper: Option<(RawFd, RawFd)>) -> Result<OwnedFd> {
     let context = rustix::mount::fsopen(c"overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    let mut held: [Option<OwnedFd>; LAYERS_MAX] = [const { None }; LAYERS_MAX];
-    let mut option = LayerList::new();
-    for (count, layer) in lower.iter().map(CString::as_c_str).chain(covered).enumerate() {
-        let slot = held.get_mut(count).ok_or(Errno::TOOBIG)?;
-        option.push(slot.insert(open(layer)?).as_raw_fd());
-    }
-    rustix::mount::fsconfig_set_string(&context, c"lowerdir", option.as_c_str()?)?;
+    rustix::mount::fsconfig_set_string(&context, c"lowerdir", lower.as_c_str()?)?;
     if let Some((changes, work)) = upper {
-        for (key, path) in [(c"upperdir", changes), (c"workdir", work)] {
-            let directory = open(path)?;
+        for (key, directory) in [(c"upperdir", changes), (c"workdir", work)] {
             let mut option = LayerList::new();
-            option.push(directory.as_raw_fd());
+            option.push(directory);
             rustix::mount::fsconfig_set_string(&context, key, option.as_c_str()?)?;
         }
         // The layer does not outlive the run, so a sync by the job, or the one at unmount, buys nothing.

@@ -35,13 +35,14 @@ pub(crate) const OPENED: RawFd = 4;
 const KEPT: RawFd = 5;
 
 /// Steps that every jail has, in this order; those of its [`Compiled`] come around the seventh.
-pub(crate) const FIXED_STEPS: [&str; 13] = [
+pub(crate) const FIXED_STEPS: [&str; 14] = [
     "arrange the descriptors of the jail",
     "map the user of the jail",
     "leave the session keyring and the host's names",
     "bring up the loopback interface",
     "make the root of the jail",
     "replace null streams",
+    "attach the root of the jail",
     "enter the root of the jail",
     "make the root of the jail read-only",
     "enter the working directory",
@@ -66,18 +67,22 @@ pub(crate) fn set_up(jail: &Compiled, given: &Given<'_>) -> core::result::Result
         carry_out(step, &jail.slots).map_err(|error| (number, error))?;
     }
     fixed(5, replace_null_streams(jail))?;
-    fixed(6, enter_root(root, &jail.staging))?;
+    fixed(6, attach(&root, &jail.staging))?;
+    for (number, step) in steps.by_ref().take(jail.overlays) {
+        carry_out(step, &jail.slots).map_err(|error| (number, error))?;
+    }
+    fixed(7, enter_root(root))?;
     for (number, step) in steps {
         carry_out(step, &jail.slots).map_err(|error| (number, error))?;
     }
     // Read-only and without programs: nothing in it is meant to be either.
     let attributes = libc::MOUNT_ATTR_RDONLY | libc::MOUNT_ATTR_NOEXEC;
-    fixed(7, sys::mount_set(CWD, c"/", attributes, Scope::One))?;
-    fixed(8, rustix::process::chdir(jail.working_directory.as_c_str()))?;
-    fixed(9, sys::close_from(lowest(given).cast_unsigned()))?;
-    fixed(10, drop_privileges(jail))?;
-    fixed(11, jail.landlock.as_ref().map_or(Ok(()), Rules::enforce))?;
-    fixed(12, jail.filter.install())?;
+    fixed(8, sys::mount_set(CWD, c"/", attributes, Scope::One))?;
+    fixed(9, rustix::process::chdir(jail.working_directory.as_c_str()))?;
+    fixed(10, sys::close_from(lowest(given).cast_unsigned()))?;
+    fixed(11, drop_privileges(jail))?;
+    fixed(12, jail.landlock.as_ref().map_or(Ok(()), Rules::enforce))?;
+    fixed(13, jail.filter.install())?;
     Ok(Handed::default())
 }
 
@@ -185,8 +190,7 @@ fn open_null(jail: &Compiled) -> Result<OwnedFd> {
 
 const NULL_DEVICE: (u32, u32) = (1, 3);
 
-fn enter_root(root: OwnedFd, staging: &CStr) -> Result<()> {
-    attach(&root, staging)?;
+fn enter_root(root: OwnedFd) -> Result<()> {
     drop(root); // Now, because all descriptors from here on are closed in one go later.
     rustix::process::pivot_root(c".", c".")?;
     rustix::mount::unmount(c".", UnmountFlags::DETACH)?;

@@ -285,11 +285,19 @@ impl Stack {
     }
 }
 
-/// Starts a process that runs `run` and shares this one's memory, and waits until it has executed a
-/// program or ended. Nothing is copied, which a fork would do only for the copy to be thrown away.
+/// Whether a process that [`spawn`] starts has this one's memory or a copy of it.
+#[derive(Clone, Copy)]
+pub(crate) enum Memory {
+    /// Nothing is copied, which a fork would do only for the copy to be thrown away.
+    Shared,
+    /// What a time namespace needs before Linux 6.2.
+    Copied,
+}
+
+/// Starts a process that runs `run`, and waits until it has executed a program or ended.
 ///
 /// Source: clone(2), `CLONE_VFORK`.
-pub(crate) fn spawn<T>(stack: &Stack, run: fn(&T) -> !, argument: &T) -> Result<i32> {
+pub(crate) fn spawn<T>(stack: &Stack, memory: Memory, run: fn(&T) -> !, argument: &T) -> Result<i32> {
     struct Call<'a, T> {
         run: fn(&T) -> !,
         argument: &'a T,
@@ -309,7 +317,12 @@ pub(crate) fn spawn<T>(stack: &Stack, run: fn(&T) -> !, argument: &T) -> Result<
         libc::clone(
             enter::<T>,
             top.cast_mut().cast(),
-            libc::CLONE_VM | libc::CLONE_VFORK | libc::SIGCHLD,
+            libc::CLONE_VFORK
+                | libc::SIGCHLD
+                | match memory {
+                    Memory::Shared => libc::CLONE_VM,
+                    Memory::Copied => 0,
+                },
             ptr::from_ref(&call).cast_mut().cast(),
         )
     };
