@@ -10,6 +10,8 @@ pub(crate) const USAGE: u8 = 2;
 pub(crate) const RUN_FAILED: u8 = 125;
 /// Exit code of `aseptic run` when the plan was denied.
 pub(crate) const RUN_DENIED: u8 = 126;
+/// Exit code of a run that a limit ended and whose job said 0, as of timeout(1).
+pub(crate) const RUN_LIMITED: u8 = 124;
 
 /// An error on its way to the user: message, causes, next step.
 #[derive(Debug)]

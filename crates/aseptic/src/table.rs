@@ -1,6 +1,6 @@
 //! Plain tables and phrases; nothing in them depends on colour.
 
-use aseptic_model::{ByteSize, Decision, Label, Reason};
+use aseptic_model::{ByteSize, Decision, Label, Reason, Usage, describe_ms};
 
 /// Lines up `rows` under `titles`, two spaces between columns, the last column as it is.
 pub(crate) fn table<const N: usize>(titles: [&str; N], rows: &[[String; N]]) -> String {
@@ -32,6 +32,19 @@ pub(crate) fn command(words: &[String]) -> String {
 /// `3 files, 1.2 MiB`.
 pub(crate) fn amount(files: u64, bytes: u64) -> String {
     format!("{files} {}, {}", if files == 1 { "file" } else { "files" }, ByteSize(bytes))
+}
+
+/// `1.2 s of processor time and at most 64.0 MiB of memory`.
+pub(crate) fn usage(usage: &Usage) -> String {
+    let time = describe_ms(usage.cpu_user_ms.saturating_add(usage.cpu_system_ms));
+    let memory = usage.memory_peak_bytes.map(|bytes| format!(" and at most {} of memory", ByteSize(bytes)));
+    format!("{time} of processor time{}", memory.unwrap_or_default())
+}
+
+/// What was read from disks and written to them, or nothing if that is not known.
+pub(crate) fn disks(usage: &Usage) -> Option<String> {
+    let (read, written) = usage.read_bytes.zip(usage.written_bytes)?;
+    Some(format!("{} read, {} written", ByteSize(read), ByteSize(written)))
 }
 
 /// Why a plan was denied: element, message, help and rule of each reason.

@@ -64,8 +64,7 @@ columns! {
     BTreeMap<String, serde_json::Value>: |value| from_canonical(value.as_bytes()?).map_err(FromSqlError::other);
     Decision: |value| from_canonical(value.as_bytes()?).map_err(FromSqlError::other);
     Status: |value| {
-        let all = [Status::Succeeded, Status::Failed, Status::Denied, Status::Aborted];
         let text = value.as_str()?;
-        all.into_iter().find(|status| status.as_str() == text).ok_or(FromSqlError::InvalidType)
+        Status::ALL.into_iter().find(|status| status.as_str() == text).ok_or(FromSqlError::InvalidType)
     };
 }

@@ -184,8 +184,18 @@ pub struct Limits {
     pub memory_bytes: Option<u64>,
     /// Processors.
     pub cpus: Option<u32>,
-    /// Bytes written outside `/out`.
+    /// Bytes on disk outside `/out`.
     pub scratch_bytes: Option<u64>,
+    /// Files, directories and links outside `/out`. Left out where it is not set, as are those below, so
+    /// that plans from before they were there keep their digests.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scratch_files: Option<u64>,
+    /// Bytes in `/out`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub outputs_bytes: Option<u64>,
+    /// Files that one process may have open at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub files: Option<u32>,
 }
 
 impl Limits {
@@ -206,6 +216,9 @@ impl Default for Limits {
             memory_bytes: None,
             cpus: None,
             scratch_bytes: None,
+            scratch_files: None,
+            outputs_bytes: None,
+            files: None,
         }
     }
 }

@@ -77,16 +77,45 @@ pub struct RunRecord {
     pub limits: Limits,
     /// What enforced the plan, wall by wall.
     pub walls: Vec<Wall>,
+    /// What the job used of the machine; nothing where no process of it ran, or where its supervisor died.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usage: Option<Usage>,
+}
+
+/// What a job used of the machine, as the kernel counted it. How long it took is `duration_ms`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Usage {
+    /// Processor time in its own code, of all its processes together.
+    pub cpu_user_ms: u64,
+    /// Processor time in the kernel.
+    pub cpu_system_ms: u64,
+    /// Most memory at once; what that counts is in `source`.
+    pub memory_peak_bytes: Option<u64>,
+    /// Bytes read from disks, without what was in memory already.
+    pub read_bytes: Option<u64>,
+    /// Bytes written to disks.
+    pub written_bytes: Option<u64>,
+    /// Which counters of the kernel these are.
+    pub source: String,
 }
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "kebab-case")]
 pub enum Status {
     /// The job ended with exit code 0.
     Succeeded,
-    /// The job ended with another exit code, by a signal, or at one of its limits.
+    /// The job ended with another exit code or by a signal, or the disk was almost full.
     Failed,
+    /// It was ended at its limit of memory, or the kernel's out-of-memory killer ended a process of it.
+    OutOfMemory,
+    /// It was ended at its limit of bytes or files outside `/out`.
+    ScratchFull,
+    /// It was ended at its limit of bytes in `/out`.
+    OutputsFull,
+    /// It was ended at its limit of wall-clock time.
+    TimedOut,
     /// The plan was denied; nothing started.
     Denied,
     /// The run was interrupted: by the user, or because its supervisor died.
@@ -94,12 +123,28 @@ pub enum Status {
 }
 
 impl Status {
+    /// Every status.
+    pub const ALL: [Self; 8] = [
+        Self::Succeeded,
+        Self::Failed,
+        Self::OutOfMemory,
+        Self::ScratchFull,
+        Self::OutputsFull,
+        Self::TimedOut,
+        Self::Denied,
+        Self::Aborted,
+    ];
+
     /// The word used in every output.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Succeeded => "succeeded",
             Self::Failed => "failed",
+            Self::OutOfMemory => "out-of-memory",
+            Self::ScratchFull => "scratch-full",
+            Self::OutputsFull => "outputs-full",
+            Self::TimedOut => "timed-out",
             Self::Denied => "denied",
             Self::Aborted => "aborted",
         }

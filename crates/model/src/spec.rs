@@ -155,7 +155,11 @@ impl Spec {
 const EXPERIMENT_KEYS: [&str; 10] =
     ["command", "params", "data", "network", "limits", "env", "accept", "gpus", "ports", "clock"];
 const ENV_KEYS: [&str; 2] = ["python", "variables"];
-const LIMIT_KEYS: [&str; 6] = ["wall", "grace", "processes", "memory", "cpus", "scratch"];
+const LIMIT_KEYS: [&str; 9] =
+    ["wall", "grace", "processes", "memory", "cpus", "files", "scratch", "scratch-files", "outputs"];
+
+/// Open files without which no program starts: its streams, itself, its libraries one by one.
+const FILES_MIN: u32 = 8;
 
 /// A TOML table by key, after its keys were checked.
 type Table<'t, 's> = BTreeMap<&'t str, &'t Spanned<DeValue<'s>>>;
@@ -333,6 +337,15 @@ pub fn set_limit(limits: &mut Limits, key: &str, text: &str) -> Result<(), Strin
         "memory" => limits.memory_bytes = Some(bytes()?),
         "cpus" => limits.cpus = Some(count()?),
         "scratch" => limits.scratch_bytes = Some(bytes()?),
+        "scratch-files" => limits.scratch_files = Some(count()?.into()),
+        "outputs" => limits.outputs_bytes = Some(bytes()?),
+        "files" => {
+            let files = count()?;
+            if files < FILES_MIN {
+                return Err(format!("`{text}` open files are too few for any program; from {FILES_MIN}"));
+            }
+            limits.files = Some(files);
+        }
         _ => return Err(format!("`{}` is not a limit; there are {}", shown(key), LIMIT_KEYS.join(", "))),
     }
     Ok(())

@@ -146,8 +146,11 @@ fn network(plan: &Plan, facts: &Facts) -> Vec<Reason> {
 fn limits(plan: &Plan, facts: &Facts) -> Vec<Reason> {
     let planned = [
         ("cpus", plan.limits.cpus.is_some()),
+        ("files", plan.limits.files.is_some()),
         ("memory", plan.limits.memory_bytes.is_some()),
+        ("outputs", plan.limits.outputs_bytes.is_some()),
         ("scratch", plan.limits.scratch_bytes.is_some()),
+        ("scratch-files", plan.limits.scratch_files.is_some()),
     ];
     planned
         .into_iter()

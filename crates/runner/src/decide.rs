@@ -9,7 +9,9 @@ use crate::home::{Home, HomeError};
 
 /// Limits that this version can enforce on this host, by their names in the spec.
 pub(crate) fn enforced_limits() -> BTreeSet<&'static str> {
-    let mut limits = BTreeSet::from(["wall", "grace"]);
+    // All but one can be had in some way everywhere. How is in the record, and hard or soft.
+    let mut limits =
+        BTreeSet::from(["wall", "grace", "memory", "cpus", "files", "scratch", "scratch-files", "outputs"]);
     if aseptic_sandbox::enforces_task_limit() {
         limits.insert("processes");
     }

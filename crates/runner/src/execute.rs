@@ -1,19 +1,27 @@
-//! Execute: show and keep what the job prints, note what it opens, pass signals on, enforce the clock.
+//! Execute: show and keep what the job prints, note what it opens, pass signals on, enforce the clock and
+//! what a [`watcher`] finds.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod disk;
+mod lineage;
+mod watcher;
+
 use std::fs::File;
 use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use aseptic_model::{FilePath, InputName, Limits, Lineage};
-use aseptic_sandbox::{Ended, Open, Running};
+use aseptic_model::{Limits, Lineage};
+use aseptic_sandbox::{Ended, Enforcement, Running, Usage};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::home::{HomeError, io_error};
 use crate::observer::{Observer, Signals, Stream};
 use crate::output::{Tee, is_writable};
 use crate::provision::{Provisioned, RunDir};
+
+use lineage::LineageBuilder;
+pub(crate) use watcher::Reached;
+use watcher::{Bound, Eyes, Watcher};
 
 /// How often the free space of the disk is looked at.
 const DISK_EVERY: Duration = Duration::from_millis(100);
@@ -34,6 +42,9 @@ pub(crate) struct Executed {
     /// Bytes of stdout and stderr that were not kept.
     pub(crate) dropped: [u64; 2],
     pub(crate) duration: Duration,
+    pub(crate) usage: Option<Usage>,
+    /// What enforced the limits of the jail.
+    pub(crate) enforced: Vec<Enforcement>,
     /// What it printed at the end and was not shown yet: whoever reads it may be slow, and the run is
     /// sealed first.
     pub(crate) rest: Vec<(Stream, Vec<u8>)>,
@@ -43,6 +54,7 @@ pub(crate) struct Executed {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Cause {
     Wall(u64),
+    Limit(Reached),
     Disk,
     Signal(i32),
 }
@@ -53,6 +65,7 @@ impl Cause {
             Self::Wall(limit) => {
                 format!("wall-clock limit of {} reached", aseptic_model::describe_ms(*limit))
             }
+            Self::Limit(reached) => reached.describe(),
             Self::Disk => "the disk is almost full, so the run was ended".to_owned(),
             Self::Signal(signal) => format!("interrupted by signal {signal}"),
         }
@@ -68,18 +81,24 @@ pub(crate) fn execute(
     observer: &mut dyn Observer,
 ) -> Result<Executed, HomeError> {
     let Provisioned { prepared, pipes: [stdout, stderr], watched, unwatched } = provisioned;
+    let running = prepared.start();
+    let eyes = Eyes::new(running.meter(), limits, dir.path.clone());
+    let watcher = eyes.clone().map(Watcher::start).transpose();
     let mut supervisor = Supervisor {
         logs: [
             Tee::new(Stream::Stdout, stdout, &dir.join("logs/stdout"))?,
             Tee::new(Stream::Stderr, stderr, &dir.join("logs/stderr"))?,
         ],
-        running: prepared.start(),
+        watcher: watcher.map_err(|source| io_error("start to watch", &dir.path, source))?,
+        running,
         lineage: LineageBuilder::new(watched, unwatched),
         clock: Clock::new(limits, &dir.path)?,
     };
     let started = Instant::now();
     let ended = supervisor.watch(signals, observer)?;
     let duration = started.elapsed();
+    supervisor.watcher = None;
+    supervisor.clock.at_the_end(ended, &supervisor.running, limits, eyes);
     let rest = supervisor.finish()?;
     Ok(Executed {
         ended,
@@ -87,11 +106,14 @@ pub(crate) fn execute(
         lineage: supervisor.lineage.done(),
         dropped: [supervisor.logs[0].dropped, supervisor.logs[1].dropped],
         duration,
+        usage: supervisor.running.usage().cloned(),
+        enforced: supervisor.running.enforced.clone(),
         rest,
     })
 }
 
 struct Supervisor {
+    watcher: Option<Watcher>,
     running: Running,
     logs: [Tee; 2],
     lineage: LineageBuilder,
@@ -125,6 +147,11 @@ impl Supervisor {
                 }
                 return Ok(ended);
             }
+            if ready.watcher
+                && let Some(reached) = self.watcher.as_ref().and_then(Watcher::found)
+            {
+                self.clock.reached(reached, &self.running);
+            }
             self.clock.check(&self.running);
         }
     }
@@ -145,18 +172,21 @@ impl Supervisor {
             _ => PollFd::from_borrowed_fd(log.pipe.as_fd(), PollFlags::IN),
         });
         let [stdout, stderr] = output;
-        let [ended, signals, opened] =
-            [ended, signals, opened].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
-        let mut polled = [ended, signals, opened, stdout, stderr];
+        let watcher = self.watcher.as_ref().map_or(ended, Watcher::descriptor);
+        let [ended, signals, opened, watcher] =
+            [ended, signals, opened, watcher].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+        let mut polled = [ended, signals, opened, watcher, stdout, stderr];
         match rustix::event::poll(&mut polled, Some(&timeout)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(io_error("wait for the job in", Path::new("/"), error.into())),
         }
-        let [ended, signals, opened, stdout, stderr] = polled.map(|polled| !polled.revents().is_empty());
+        let polled = polled.map(|polled| !polled.revents().is_empty());
+        let [ended, signals, opened, watcher, stdout, stderr] = polled;
         Ok(Ready {
             ended,
             signals,
             opened,
+            watcher,
             output: [stdout && self.logs[0].open, stderr && self.logs[1].open],
         })
     }
@@ -178,6 +208,7 @@ struct Ready {
     ended: bool,
     signals: bool,
     opened: bool,
+    watcher: bool,
     output: [bool; 2],
 }
 
@@ -235,6 +266,23 @@ impl Clock {
         }
     }
 
+    /// A limit was reached. The job is not asked to end: that would give it time to go on.
+    fn reached(&mut self, reached: Reached, running: &Running) {
+        self.cause.get_or_insert(Cause::Limit(reached));
+        running.kill();
+    }
+
+    /// A limit that was reached and that nobody has noticed: the job was faster.
+    fn at_the_end(&mut self, ended: Ended, running: &Running, limits: &Limits, eyes: Option<Eyes>) {
+        if self.cause.is_some() {
+            return;
+        }
+        let memory = running.out_of_memory().map(|found| Reached::of_memory(found, limits.memory_bytes));
+        let bound = if ended == Ended::Exited(0) { Bound::Beyond } else { Bound::At };
+        let reached = memory.or_else(|| eyes?.at_the_end(bound));
+        self.cause = reached.map(Cause::Limit);
+    }
+
     /// Whether the disk is almost full, which then is the cause of the end.
     fn check_disk(&mut self) -> bool {
         let full = free_and_total(&self.disk).0 < self.disk_floor;
@@ -282,53 +330,4 @@ fn free_and_total(disk: &File) -> (u64, u64) {
     rustix::fs::fstatvfs(disk).map_or((u64::MAX, 0), |system| {
         (system.f_bavail.saturating_mul(system.f_frsize), system.f_blocks.saturating_mul(system.f_frsize))
     })
-}
-
-/// Collects the opened files of each input.
-struct LineageBuilder {
-    watched: Vec<(InputName, Option<FilePath>)>,
-    read: BTreeMap<InputName, BTreeSet<FilePath>>,
-    incomplete_because: Option<String>,
-}
-
-impl LineageBuilder {
-    fn new(watched: Vec<(InputName, Option<FilePath>)>, incomplete_because: Option<String>) -> Self {
-        let read = watched.iter().map(|(name, _)| (name.clone(), BTreeSet::new())).collect();
-        Self { watched, read, incomplete_because }
-    }
-
-    fn drain(&mut self, running: &mut Running) {
-        let Self { watched, read, incomplete_because } = self;
-        let result = running.opened.drain(|open| match open {
-            Open::File { directory, name } => {
-                let found = watched.get(directory).and_then(|(input, directory)| {
-                    let path = match directory {
-                        Some(directory) => directory.join(name),
-                        None => FilePath::from_bytes(name),
-                    };
-                    Some((input, path.ok()?))
-                });
-                match found {
-                    Some((input, path)) => {
-                        read.entry(input.clone()).or_default().insert(path);
-                    }
-                    None => *incomplete_because = Some("an opened file has no name".to_owned()),
-                }
-            }
-            Open::Lost => {
-                *incomplete_because = Some("the kernel's list of opened files overflowed".to_owned());
-            }
-        });
-        if result.is_err() {
-            self.incomplete_because = Some("the kernel's list of opened files could not be read".to_owned());
-        }
-    }
-
-    fn done(&self) -> Lineage {
-        Lineage {
-            complete: self.incomplete_because.is_none(),
-            incomplete_because: self.incomplete_because.clone(),
-            read: self.read.clone(),
-        }
-    }
 }

@@ -16,6 +16,7 @@ mod environment;
 mod execute;
 mod home;
 mod init;
+mod limits;
 mod lineage;
 mod observer;
 mod output;

@@ -240,7 +240,8 @@ pub(crate) fn provision(
             true => Landlock::WhereAvailable,
             false => Landlock::Required,
         },
-        limits: Limits { tasks: enforces_task_limit().then_some(plan.limits.processes) },
+        name: run.to_string(),
+        limits: limits(plan),
         ..Jail::default()
     };
     let unwatched =
@@ -257,6 +258,24 @@ pub(crate) fn provision(
         }
         prepared => Ok(Provisioned { prepared: prepared?, pipes, watched, unwatched }),
     }
+}
+
+/// The limits that the jail enforces; the others are the supervisor's.
+fn limits(plan: &Plan) -> Limits {
+    let wanted = &plan.limits;
+    Limits {
+        memory: wanted.memory_bytes,
+        cpus: wanted.cpus,
+        tasks: enforces_task_limit().then_some(wanted.processes),
+        files: wanted.files,
+        file_bytes: file_bytes(wanted),
+    }
+}
+
+/// The largest file that no limit allows, whose process the kernel then stops at once: what a job may write
+/// where it may write most, if it may not write everything anywhere.
+pub(crate) fn file_bytes(limits: &aseptic_model::Limits) -> Option<u64> {
+    limits.scratch_bytes.zip(limits.outputs_bytes).map(|(scratch, outputs)| scratch.max(outputs))
 }
 
 /// Pipes for what the job prints, and nothing for it to read. Our ends never block: a job can open its

@@ -54,6 +54,10 @@ fn recover_one(
         planned: summary.planned,
         overhead: BTreeMap::new(),
     };
+    // Before the record, so that a run that has one has left nothing.
+    if let Err(error) = aseptic_sandbox::remove_group(run.as_str()) {
+        observer.event(Event::Note(&format!("could not remove the control group of run {run}: {error}")));
+    }
     seal(home, facts, End::orphaned(), dir)?;
     home.catch_up()?; // The command that recovers shows it as it is now.
     observer.event(Event::Recovered(run));

@@ -9,16 +9,15 @@ use std::time::Duration;
 
 use aseptic_model::{
     Class, Decision, Denied, Diagnose, Diagnosis, Digest, Event as Entry, Lineage, Log, Logs, Output,
-    OutputLink, Plan, RUN_SCHEMA, RunId, RunRecord, Skipped, Status, Timestamp, Wall, WallState,
-    escape_bytes, to_canonical,
+    OutputLink, Plan, RUN_SCHEMA, RunId, RunRecord, Skipped, Status, Timestamp, Usage, escape_bytes,
+    to_canonical,
 };
-use aseptic_sandbox::{Ended, enforces_task_limit, walls};
-use aseptic_store::{
-    CaptureError, CaptureKind, CaptureOptions, CaptureRoot, Captured, SkipReason, Store, StoreError,
-};
+use aseptic_sandbox::{Ended, Enforcement};
+use aseptic_store::{CaptureError, CaptureKind, CaptureRoot, Captured, SkipReason, Store, StoreError};
 
 use crate::execute::{Cause, Executed};
 use crate::home::{Home, HomeError, now};
+use crate::limits::{usage, walls_of};
 use crate::provision::RunDir;
 
 /// Why a run could not be sealed. Everything it left is still in its directory, and the next command
@@ -69,6 +68,9 @@ pub(crate) struct End {
     duration: Duration,
     lineage: Lineage,
     dropped: [u64; 2],
+    usage: Option<Usage>,
+    /// What enforced the limits of the jail; nothing if that is not known any more.
+    enforced: Option<Vec<Enforcement>>,
 }
 
 impl End {
@@ -89,7 +91,9 @@ impl End {
         let status = match &executed.cause {
             Some(Cause::Signal(2)) if exit_code == Some(0) => Status::Succeeded, // It chose to go on.
             Some(Cause::Signal(_)) => Status::Aborted,
-            Some(Cause::Wall(_) | Cause::Disk) => Status::Failed,
+            Some(Cause::Wall(_)) => Status::TimedOut,
+            Some(Cause::Limit(reached)) => reached.status(),
+            Some(Cause::Disk) => Status::Failed,
             None if exit_code == Some(0) => Status::Succeeded,
             None => Status::Failed,
         };
@@ -104,6 +108,8 @@ impl End {
             duration: executed.duration,
             lineage: executed.lineage,
             dropped: executed.dropped,
+            usage: executed.usage.map(usage),
+            enforced: Some(executed.enforced),
         }
     }
 
@@ -130,6 +136,8 @@ impl End {
             duration: Duration::ZERO,
             lineage,
             dropped: [0; 2],
+            usage: None,
+            enforced: None,
         }
     }
 }
@@ -143,13 +151,15 @@ pub(crate) fn seal(home: &mut Home, facts: Facts<'_>, end: End, dir: RunDir) -> 
         None => CaptureKind::Plain,
     };
     let (out, work) = (dir.join("out"), dir.join("changes"));
-    let captured = store.capture(
-        &[
-            CaptureRoot { name: b"out", path: &out, kind: CaptureKind::Plain },
-            CaptureRoot { name: b"work", path: &work, kind: changes },
-        ],
-        &CaptureOptions::default(),
-    )?;
+    let captured = store.capture(&[
+        CaptureRoot {
+            name: b"out",
+            path: &out,
+            kind: CaptureKind::Plain,
+            max_bytes: facts.plan.limits.outputs_bytes,
+        },
+        CaptureRoot { name: b"work", path: &work, kind: changes, max_bytes: None },
+    ])?;
     let logs = capture_logs(&store, &dir, end.dropped)?;
     let record = record(facts, end, captured, logs);
     let bytes = to_canonical(&record).map_err(HomeError::from)?;
@@ -168,8 +178,8 @@ pub(crate) fn seal(home: &mut Home, facts: Facts<'_>, end: End, dir: RunDir) -> 
 
 fn capture_logs(store: &Store, dir: &RunDir, dropped: [u64; 2]) -> Result<Logs, SealError> {
     let path = dir.join("logs");
-    let root = CaptureRoot { name: b"logs", path: &path, kind: CaptureKind::Plain };
-    let captured = store.capture(&[root], &CaptureOptions::default())?;
+    let root = CaptureRoot { name: b"logs", path: &path, kind: CaptureKind::Plain, max_bytes: None };
+    let captured = store.capture(&[root])?;
     let log = |name: &[u8], dropped| {
         let output = captured.outputs.iter().find(|output| output.path.file_name() == name)?;
         Some(Log { blake3: output.blake3, size: output.size, dropped })
@@ -213,7 +223,8 @@ fn record(facts: Facts<'_>, end: End, captured: Captured, logs: Logs) -> RunReco
         skipped: skipped.collect(),
         labels: plan.output_labels(),
         logs,
-        walls: walls_of(plan),
+        walls: walls_of(plan, end.enforced),
+        usage: end.usage,
         ..unstarted(facts)
     }
 }
@@ -257,50 +268,8 @@ pub(crate) fn unstarted(facts: Facts<'_>) -> RunRecord {
         logs: Logs { stdout: None, stderr: None },
         limits: plan.limits.clone(),
         walls: Vec::new(),
+        usage: None,
     }
-}
-
-/// The walls of the jail, and each limit with whether it is enforced and how.
-fn walls_of(plan: &Plan) -> Vec<Wall> {
-    let limits = &plan.limits;
-    let wall = |name: &str, state, detail: &str| Wall {
-        name: format!("limit: {name}"),
-        state,
-        detail: Some(detail.to_owned()),
-    };
-    let mut all = walls();
-    let named = |name: &str, detail: String| Wall {
-        name: name.to_owned(),
-        state: WallState::Done,
-        detail: Some(detail),
-    };
-    if let Some(gpus) = &plan.gpus {
-        all.push(named("gpus", format!("{gpus} of the host's; its driver is part of what is trusted")));
-    }
-    if let Some(ports) = &plan.ports {
-        all.push(named("tcp ports", format!("{} of its own loopback, by Landlock", ports.len())));
-    }
-    if !plan.clock.is_host() {
-        all.push(named("time namespace", "clocks that begin with the run".to_owned()));
-    }
-    if limits.wall_ms.is_some() {
-        all.push(wall("wall", WallState::Done, "hard: the supervisor ends the job"));
-    }
-    all.push(if enforces_task_limit() {
-        wall("processes", WallState::Done, "hard, exact to within 300: the kernel's process ids")
-    } else {
-        wall("processes", WallState::NotEnforced, "this kernel cannot limit the processes of one jail")
-    });
-    let unenforced = [
-        ("memory", limits.memory_bytes.is_some()),
-        ("cpus", limits.cpus.is_some()),
-        ("scratch", limits.scratch_bytes.is_some()),
-    ];
-    for (name, named) in unenforced {
-        let detail = if named { "accepted by the plan" } else { "none asked for, and this version has none" };
-        all.push(wall(name, WallState::NotEnforced, detail));
-    }
-    all
 }
 
 pub(crate) fn milliseconds(duration: Duration) -> f64 {

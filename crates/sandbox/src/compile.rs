@@ -8,14 +8,18 @@ use std::ffi::{CString, OsStr};
 use std::os::fd::RawFd;
 use std::os::unix::ffi::OsStrExt;
 
+use rustix::process::Resource;
+use rustix::thread::CpuSet;
+
 use crate::assembly::{assemble, host};
 use crate::clock;
 use crate::error::PrepareError;
 use crate::filter;
 use crate::jail::Jail;
 use crate::landlock::{self, Rules};
+use crate::limits::Enforcing;
 use crate::sys::{FilterProgram, Stack, StringArray};
-use crate::tasks::{self, TaskLimit};
+use crate::tasks::TaskLimit;
 
 /// One step.
 ///
@@ -143,16 +147,15 @@ pub(crate) struct Program {
     pub(crate) candidates: Vec<CString>,
     pub(crate) arguments: StringArray,
     pub(crate) environment: StringArray,
+    /// Its limits as one process, and the processors that it starts on.
+    pub(crate) resources: Vec<(Resource, u64)>,
+    pub(crate) affinity: Option<CpuSet>,
     /// Where the job runs until it executes its program.
     pub(crate) stack: Stack,
 }
 
-pub(crate) fn compile(jail: &Jail) -> Result<Compiled, PrepareError> {
-    let limit = match jail.limits.tasks {
-        None => None,
-        Some(tasks) => Some((tasks::mechanism().ok_or_else(tasks::not_enforced)?, tasks)),
-    };
-    let assembly = assemble(jail, limit)?;
+pub(crate) fn compile(jail: &Jail, enforcing: &Enforcing) -> Result<Compiled, PrepareError> {
+    let assembly = assemble(jail, enforcing.tasks)?;
     let (user, group) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
     let mut arguments = vec![c_string(&jail.program)?];
     for argument in &jail.arguments {
@@ -174,6 +177,8 @@ pub(crate) fn compile(jail: &Jail) -> Result<Compiled, PrepareError> {
             candidates: candidates(jail)?,
             arguments: StringArray::new(arguments),
             environment: StringArray::new(environment),
+            resources: enforcing.resources.clone(),
+            affinity: enforcing.affinity,
             stack: Stack::new(),
         },
         working_directory: c_string(jail.working_directory.as_os_str())?,
@@ -183,7 +188,7 @@ pub(crate) fn compile(jail: &Jail) -> Result<Compiled, PrepareError> {
         landlock: landlock::rules(jail)?,
         clock: clock::offsets(jail.clock)?,
         null: assembly.null,
-        tasks_resource: match limit {
+        tasks_resource: match enforcing.tasks {
             Some((TaskLimit::Resource, tasks)) => Some(u64::from(tasks) + 1), // The first process counts.
             _ => None,
         },

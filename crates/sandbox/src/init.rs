@@ -21,7 +21,7 @@ pub(crate) fn live(jail: &Compiled, given: &Given<'_>) -> ! {
         Ok(handed) => handed,
         Err((step, error)) => {
             // If not even the descriptors are arranged, the control socket has its old number.
-            let control = if step == 0 { given.control } else { CONTROL };
+            let control = if matches!(step, 0 | setup::JOIN_STEP) { given.control } else { CONTROL };
             report(sys::borrow(control), Report::Failed { step, error: error.raw_os_error() });
             sys::exit_now(1);
         }
@@ -87,6 +87,10 @@ fn start(jail: &Compiled) -> i32 {
 /// Usually shares the memory of the first process, so it only calls the kernel.
 fn run(program: &Program) -> ! {
     let _ = rustix::process::setsid();
+    if let Err(error) = limit(program) {
+        report(sys::borrow(CONTROL), Report::NotExecuted { error: error.raw_os_error() });
+        sys::exit_now(127);
+    }
     sys::unblock_signals();
     // As execvp(3): the first candidate that is there decides, "permission denied" weighs more than
     // "no such file".
@@ -105,6 +109,14 @@ fn run(program: &Program) -> ! {
     sys::exit_now(127);
 }
 
+/// What bounds this process and those that it starts, but not the first one, which has to live on.
+fn limit(program: &Program) -> rustix::io::Result<()> {
+    for (resource, most) in &program.resources {
+        setup::lower(*resource, *most)?;
+    }
+    program.affinity.as_ref().map_or(Ok(()), |set| rustix::thread::sched_setaffinity(None, set))
+}
+
 /// Passes a signal to the program's process group, which is the program and whatever it started
 /// without a session of its own: what a terminal does.
 fn pass_on(signal: u8, job: i32) {
@@ -121,7 +133,15 @@ fn reap(children: i32, job: i32) {
     while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
         if pid.as_raw_nonzero().get() == job {
             report(sys::borrow(CONTROL), Report::Ended { status: status.as_raw() });
-            sys::exit_now(0);
+            end();
         }
     }
+}
+
+/// Ends every other process of the jail, and this one. The kernel would do that, too; but what it ends so
+/// is missing from the resources that this process is said to have used.
+fn end() -> ! {
+    let _ = sys::kill_all();
+    while let Ok(Some(_)) | Err(Errno::INTR) = rustix::process::wait(WaitOptions::empty()) {}
+    sys::exit_now(0);
 }

@@ -11,6 +11,9 @@ use aseptic_model::Clock;
 /// Everything that [`crate::prepare`] needs to know. Paths named `target` are paths inside the jail.
 #[derive(Clone, Debug, Default)]
 pub struct Jail {
+    /// Name of its control groups, one path component that no other jail of the host has; empty for one
+    /// that is made up. See [`crate::remove_group`].
+    pub name: String,
     /// An existing directory on which the new root is put together; nothing is written into it, and
     /// what is in it can be mounted all the same.
     pub staging: PathBuf,
@@ -29,7 +32,7 @@ pub struct Jail {
     pub environment: Vec<(OsString, OsString)>,
     /// Its working directory.
     pub working_directory: PathBuf,
-    /// Bounds of what it may use.
+    /// Bounds of what it may use. Some need a control group, which then is called `aseptic-` and `name`.
     pub limits: Limits,
     /// What happens where the kernel has no Landlock.
     pub landlock: Landlock,
@@ -77,9 +80,17 @@ pub enum Attempts {
 /// Bounds of what the processes of a jail may use.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Limits {
-    /// Processes and threads alive at once, exact to within 300. Refused where
+    /// Memory of all of them together, in bytes.
+    pub memory: Option<u64>,
+    /// As much processor time as this many processors give.
+    pub cpus: Option<u32>,
+    /// Processes and threads alive at once, exact or to within 300. Refused where
     /// [`crate::enforces_task_limit`] says so.
     pub tasks: Option<u32>,
+    /// Files that one process has open at once.
+    pub files: Option<u32>,
+    /// Size of a file that one process makes larger, in bytes. A process that goes on gets `SIGXFSZ`.
+    pub file_bytes: Option<u64>,
 }
 
 /// One element of the jail's file system. `nosuid` everywhere; `nodev` on all but devices.

@@ -43,6 +43,7 @@
 
 mod assembly;
 mod cause;
+mod cgroup;
 mod clock;
 mod compile;
 mod error;
@@ -53,24 +54,29 @@ mod init;
 mod jail;
 mod landlock;
 mod layout;
+mod limits;
 mod message;
 mod mounts;
 mod opened;
 mod probe;
+mod process;
 mod procfs;
 mod run;
 mod setup;
 mod sys;
 mod tasks;
+mod usage;
 mod walls;
 
 pub use aseptic_model::{Clock, Gpus};
+pub use cgroup::remove_group;
 pub use error::PrepareError;
 pub use gpu::{GpuError, gpu_mounts};
 pub use jail::{Access, Attempts, Jail, Landlock, Limits, Mount, TerminalSize, Upper};
 pub use layout::system_mounts;
+pub use limits::{Enforcement, Strength, enforceable, enforces_task_limit};
 pub use opened::{Open, Opened};
 pub use probe::{Finding, probe};
 pub use run::{Ended, Prepared, Running, Streams, prepare, start};
-pub use tasks::enforces_task_limit;
+pub use usage::{Meter, OutOfMemory, Usage};
 pub use walls::{missing_walls, walls};

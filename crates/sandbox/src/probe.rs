@@ -12,6 +12,7 @@ use crate::error::PrepareError;
 use crate::gpu::{self, GpuError};
 use crate::jail::{Access, Jail, Landlock, Mount, Upper};
 use crate::landlock::{self, Support};
+use crate::limits::{Enforcement, Strength, enforceable};
 use crate::run::{NAMESPACES, Streams, prepare};
 use crate::sys::{self, Forked};
 use crate::tasks;
@@ -60,7 +61,7 @@ pub fn probe(scratch: &Path) -> Vec<Finding> {
             _ => attempt.carry_out(&facts),
         });
     }
-    findings.push(process_limit());
+    findings.extend(limits());
     findings.push(Finding { needed: false, ..gpus() });
     findings
 }
@@ -189,22 +190,39 @@ fn gpus() -> Finding {
 /// The first with mount_setattr(2), the newest of the calls that a jail needs.
 const KERNEL_MIN: (u32, u32) = (5, 12);
 
-fn process_limit() -> Finding {
-    if tasks::enforces_task_limit() {
-        works("process limit", "per jail".to_owned())
-    } else {
-        let fix = "use Linux 6.14 or later, or run as a user other than root on 5.14 or later";
-        fails(
-            "process limit",
-            ("this kernel has one `kernel.pid_max` for all".to_owned(), Some(fix.to_owned())),
-        )
-    }
+/// What enforces each limit. A soft one works, and the fix says what would make it hard.
+fn limits() -> impl Iterator<Item = Finding> {
+    enforceable().into_iter().map(|enforcement| {
+        let Enforcement { limit, strength, by, because } = enforcement;
+        let mechanism = match limit {
+            "memory" => "limit: memory",
+            "cpus" => "limit: cpus",
+            "processes" => "limit: processes",
+            "files" => "limit: files",
+            _ => "limit: size of a file",
+        };
+        let blocked = because.map(|because| format!("; {because}")).unwrap_or_default();
+        let finding = match strength {
+            Strength::Hard => works(mechanism, format!("hard, by {by}")),
+            Strength::Soft => Finding {
+                fix: Some(DELEGATE.to_owned()),
+                ..works(mechanism, format!("soft, by {by}{blocked}"))
+            },
+            Strength::None => fails(mechanism, (format!("{by}{blocked}"), Some(DELEGATE.to_owned()))),
+        };
+        Finding { needed: limit == "processes", ..finding } // The one limit that every run has.
+    })
 }
+
+/// How an ordinary user gets control groups.
+const DELEGATE: &str = "for a hard limit, start aseptic as `systemd-run --user --scope -p Delegate=yes aseptic …` \
+    on a system with control groups of version 2; for processors, let `user@.service` have \
+    `Delegate=cpu memory pids`";
 
 /// Starts a process in these namespaces that ends at once.
 fn try_namespaces(namespaces: i32) -> io::Result<()> {
     let before = sys::block_signals()?;
-    let forked = sys::fork_into(namespaces);
+    let forked = sys::fork_into(namespaces, None);
     if let Ok(Forked::Child) = forked {
         sys::exit_now(0);
     }

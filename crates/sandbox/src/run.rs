@@ -2,21 +2,25 @@
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::event::EventfdFlags;
 use rustix::fs::{FileType, inotify};
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType};
-use rustix::process::{Signal, WaitId, WaitIdOptions};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
 
+use crate::cgroup::{Doors, Group};
 use crate::compile::{Compiled, Step, compile};
 use crate::error::PrepareError;
 use crate::handed::Handed;
 use crate::init;
 use crate::jail::Jail;
-use crate::message::{Report, START, receive, receive_first};
+use crate::limits::{Enforcement, Enforcing};
+use crate::message::{Report, START, receive_first};
 use crate::opened::Opened;
+use crate::process::Process;
 use crate::setup::{COMPILED_STEPS_FROM, FIXED_STEPS, Given};
 use crate::sys::{self, Forked};
+use crate::usage::{Meter, OutOfMemory, Usage};
 
 /// Every namespace of a jail. Time is left out: it gains nothing without a clock to hide.
 pub(crate) const NAMESPACES: i32 = libc::CLONE_NEWUSER
@@ -45,6 +49,7 @@ pub struct Prepared {
     process: Process,
     opened: Opened,
     handed: Handed,
+    enforced: Vec<Enforcement>,
     leftovers: Leftovers,
 }
 
@@ -63,6 +68,8 @@ pub struct Running {
     process: Process,
     /// Files that were opened in the watched directories.
     pub opened: Opened,
+    /// What enforces each limit of this jail.
+    pub enforced: Vec<Enforcement>,
     handed: Handed,
 }
 
@@ -115,7 +122,8 @@ fn make(
     orders: &[u8],
 ) -> Result<Prepared, PrepareError> {
     check(&streams, keep)?;
-    let compiled = compile(jail)?;
+    let (enforcing, places) = Enforcing::of(&jail.limits)?;
+    let compiled = compile(jail, &enforcing)?;
     let step = |what: &str, error: rustix::io::Errno| PrepareError::Step {
         step: what.to_owned(),
         source: error.into(),
@@ -134,16 +142,24 @@ fn make(
         inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)
     };
     let opened = opened.map_err(|error| PrepareError::Watches(error.into()))?;
+    let group_failed = |source| PrepareError::Step { step: GROUP_STEP.to_owned(), source };
+    let group = match places {
+        Some(places) => Group::make(&name_of(jail), enforcing.bounds, &places).map_err(group_failed)?,
+        None => None,
+    };
+    let doors = group.as_ref().map_or(Ok(Doors::default()), Group::doors).map_err(group_failed)?;
     let keep: Vec<RawFd> = keep.iter().map(AsRawFd::as_raw_fd).collect();
     let given = Given {
         streams: [streams.stdin.as_raw_fd(), streams.stdout.as_raw_fd(), streams.stderr.as_raw_fd()],
         control: theirs.as_raw_fd(),
         opened: opened.as_raw_fd(),
         keep: &keep,
+        groups: &doors.v1,
     };
     // A handler of the supervisor must never run in the jail's first process.
     let before = sys::block_signals().map_err(|error| step("block signals", error))?;
-    let forked = sys::fork_into(NAMESPACES); // The job itself is started by `init.rs`.
+    // The job itself is started by `init.rs`, and the namespace of control groups made by `setup.rs`.
+    let forked = sys::fork_into(NAMESPACES & !libc::CLONE_NEWCGROUP, doors.v2.as_ref().map(AsFd::as_fd));
     if let Ok(Forked::Child) = forked {
         init::live(&compiled, &given);
     }
@@ -152,15 +168,15 @@ fn make(
     else {
         return Err(PrepareError::Vanished); // The child never comes here.
     };
-    drop((theirs, streams));
-    let process = Process { pid, pidfd, control: ours, over: None };
+    drop((theirs, streams, doors));
+    let process = Process::new((pid, pidfd), ours, group, enforcing.watched_memory);
     restored?;
     let (first, handed) = receive_first(process.control.as_fd()).map_err(|_| PrepareError::Vanished)?;
     match first {
         Some(Report::Ready) => {
             let handed = Handed::received(jail, handed).ok_or(PrepareError::Vanished)?;
             let opened = Opened::new(opened, jail.watched.len());
-            Ok(Prepared { process, opened, handed, leftovers: Leftovers(compiled) })
+            Ok(Prepared { process, opened, handed, enforced: enforcing.all, leftovers: Leftovers(compiled) })
         }
         Some(Report::Failed { step, error }) => {
             let source = io::Error::from_raw_os_error(error);
@@ -172,6 +188,19 @@ fn make(
             }
         }
         _ => Err(PrepareError::Vanished),
+    }
+}
+
+/// What failed when there is no control group.
+const GROUP_STEP: &str = "make the control group of the jail";
+
+/// The name of its control group.
+fn name_of(jail: &Jail) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    if jail.name.is_empty() {
+        format!("{}-{}", std::process::id(), COUNT.fetch_add(1, Ordering::Relaxed))
+    } else {
+        jail.name.clone()
     }
 }
 
@@ -227,8 +256,9 @@ impl Prepared {
 
 impl Prepared {
     fn running(self) -> Running {
-        drop(self.leftovers);
-        Running { process: self.process, opened: self.opened, handed: self.handed }
+        let Self { process, opened, handed, enforced, leftovers } = self;
+        drop(leftovers);
+        Running { process, opened, enforced, handed }
     }
 }
 
@@ -248,7 +278,26 @@ impl Running {
 
     /// Kills every process of the jail. [`Running::wait`] says when they are gone.
     pub fn kill(&self) {
+        self.process.note_usage();
         self.process.kill();
+    }
+
+    /// What another thread looks at this jail with while it runs.
+    #[must_use]
+    pub fn meter(&self) -> Meter {
+        self.process.meter.clone()
+    }
+
+    /// What it used; nothing before [`Running::wait`].
+    #[must_use]
+    pub fn usage(&self) -> Option<&Usage> {
+        self.process.over.as_ref().map(|over| &over.usage)
+    }
+
+    /// Whether the kernel ended a process of it because memory ran out; nothing before [`Running::wait`].
+    #[must_use]
+    pub fn out_of_memory(&self) -> Option<OutOfMemory> {
+        self.process.over.as_ref()?.out_of_memory
     }
 
     /// Waits until no process of the jail is left, and says how it ended.
@@ -256,55 +305,5 @@ impl Running {
     /// Blocks; at once when [`Running::descriptor`] is readable.
     pub fn wait(&mut self) -> Ended {
         self.process.wait()
-    }
-}
-
-#[derive(Debug)]
-struct Process {
-    pid: i32,
-    pidfd: OwnedFd,
-    control: OwnedFd,
-    over: Option<Ended>,
-}
-
-impl Process {
-    /// An order to a jail that has just ended is lost, which is how the jail's end is noticed anyway;
-    /// so is one to a jail that has not read hundreds of them, for this must never block.
-    fn order(&self, order: u8) {
-        let _ = rustix::net::send(&self.control, &[order], SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
-    }
-
-    fn kill(&self) {
-        let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL); // Fails when it is gone.
-    }
-
-    /// The kernel lets the first process of a pid namespace be waited for only after every other
-    /// process of it is gone (pid_namespaces(7)), so this is proof that the jail is empty.
-    fn wait(&mut self) -> Ended {
-        if let Some(over) = self.over {
-            return over;
-        }
-        let ended = || rustix::process::waitid(WaitId::PidFd(self.pidfd.as_fd()), WaitIdOptions::EXITED);
-        while let Err(rustix::io::Errno::INTR) = ended() {}
-        let report = receive(self.control.as_fd(), RecvFlags::DONTWAIT);
-        let over = match report {
-            Ok(Some(Report::Ended { status })) => match libc::WTERMSIG(status) {
-                0 => Ended::Exited(libc::WEXITSTATUS(status)),
-                signal => Ended::Signaled(signal),
-            },
-            Ok(Some(Report::NotExecuted { error })) => Ended::NotExecuted(error),
-            _ => Ended::Killed,
-        };
-        self.over = Some(over);
-        over
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        if self.over.is_none() {
-            self.kill();
-            self.wait();
-        }
     }
 }

@@ -27,6 +27,8 @@ pub(crate) struct Given<'a> {
     pub(crate) control: RawFd,
     pub(crate) opened: RawFd,
     pub(crate) keep: &'a [RawFd],
+    /// The `tasks` files of the control groups to join.
+    pub(crate) groups: &'a [OwnedFd],
 }
 
 /// Where the descriptors end up.
@@ -50,13 +52,18 @@ pub(crate) const FIXED_STEPS: [&str; 14] = [
     "drop every privilege",
     "enforce the rules of Landlock",
     "install the system call filter",
+    "join the control groups of the jail",
 ];
+
+/// Number of the step that comes first of all, while the descriptors are still the supervisor's.
+pub(crate) const JOIN_STEP: u32 = 13;
 
 /// Number of the first compiled step in a failure.
 pub(crate) const COMPILED_STEPS_FROM: u32 = 100;
 
 /// Makes the jail around this process. On failure, the number of the step and the error.
 pub(crate) fn set_up(jail: &Compiled, given: &Given<'_>) -> core::result::Result<Handed, (u32, Errno)> {
+    fixed(JOIN_STEP, join_groups(given.groups))?;
     fixed(0, arrange_descriptors(given))?;
     fixed(1, map_user(jail))?;
     fixed(2, leave_names(jail))?;
@@ -93,6 +100,15 @@ fn fixed<T>(number: u32, result: Result<T>) -> core::result::Result<T, (u32, Err
 /// The first number above those of all descriptors that stay.
 fn lowest(given: &Given<'_>) -> RawFd {
     KEPT + RawFd::try_from(given.keep.len()).unwrap_or(0)
+}
+
+/// Into the groups of version 1, and then into a namespace of which they are the root: what this process
+/// joined before is what the job sees as `/`.
+fn join_groups(groups: &[OwnedFd]) -> Result<()> {
+    for group in groups {
+        rustix::io::write(group, b"0")?;
+    }
+    sys::unshare(libc::CLONE_NEWCGROUP)
 }
 
 /// Standard streams, control, watch and kept descriptors to fixed numbers; everything else is closed,
@@ -200,7 +216,7 @@ fn enter_root(root: OwnedFd) -> Result<()> {
 /// Signals that wait in one jail: more than any program lets wait, a small part of what a user has.
 const SIGNALS_PENDING_MAX: u64 = 4_096;
 
-fn lower(resource: Resource, most: u64) -> Result<()> {
+pub(crate) fn lower(resource: Resource, most: u64) -> Result<()> {
     let now = rustix::process::getrlimit(resource).maximum;
     let least = Some(now.map_or(most, |now| now.min(most)));
     rustix::process::setrlimit(resource, Rlimit { current: least, maximum: least })

@@ -5,14 +5,17 @@
 #![expect(unsafe_code, reason = "the one module of the workspace that makes raw system calls")]
 
 pub(crate) mod landlock;
+mod process;
 
 use std::cell::UnsafeCell;
 use std::ffi::{CStr, c_char, c_int, c_long, c_uint, c_void};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::ptr;
 
 use rustix::io::{Errno, Result};
+
+pub(crate) use process::{Forked, Used, fork_into, kill_all, unshare, wait_with_usage};
 
 fn check(result: c_long) -> Result<c_long> {
     if result >= 0 {
@@ -20,60 +23,6 @@ fn check(result: c_long) -> Result<c_long> {
     }
     // SAFETY: the C library always gives a valid pointer to this thread's error number.
     Err(Errno::from_raw_os_error(unsafe { *libc::__errno_location() }))
-}
-
-/// Which side of a [`fork_into`] this is.
-pub(crate) enum Forked {
-    Child,
-    Parent { pid: i32, pidfd: OwnedFd },
-}
-
-/// `struct clone_args` of clone3(2), the 64-byte first version.
-#[repr(C)]
-#[derive(Default)]
-struct CloneArguments {
-    flags: u64,
-    pidfd: u64,
-    child_tid: u64,
-    parent_tid: u64,
-    exit_signal: u64,
-    stack: u64,
-    stack_size: u64,
-    tls: u64,
-}
-
-/// Forks into the new namespaces that `namespaces` names (`CLONE_NEW*`).
-///
-/// The child has a copy of memory, as after fork(2), and may only make async-signal-safe calls.
-///
-/// Source: clone3(2).
-pub(crate) fn fork_into(namespaces: c_int) -> Result<Forked> {
-    let mut pidfd: c_int = -1;
-    let arguments = CloneArguments {
-        flags: u64::from((namespaces | libc::CLONE_PIDFD).cast_unsigned()),
-        pidfd: ptr::from_mut(&mut pidfd) as u64,
-        exit_signal: u64::from(libc::SIGCHLD.cast_unsigned()),
-        ..CloneArguments::default()
-    };
-    // SAFETY: without CLONE_VM the child works on its own copy of this stack; the arguments and
-    // `pidfd` outlive the call.
-    let pid = check(unsafe {
-        libc::syscall(libc::SYS_clone3, ptr::from_ref(&arguments), size_of::<CloneArguments>())
-    })?;
-    if pid == 0 {
-        return Ok(Forked::Child);
-    }
-    // SAFETY: the kernel has just opened this descriptor for us and nobody else knows it.
-    let pidfd = unsafe { OwnedFd::from_raw_fd(pidfd) };
-    Ok(Forked::Parent { pid: i32::try_from(pid).unwrap_or(-1), pidfd })
-}
-
-/// Leaves the namespaces that `namespaces` names for new ones.
-///
-/// Source: unshare(2).
-pub(crate) fn unshare(namespaces: c_int) -> Result<()> {
-    // SAFETY: only integers are passed, and none of them shares less memory than before.
-    check(c_long::from(unsafe { libc::unshare(namespaces) })).map(drop)
 }
 
 /// `struct mount_attr` of mount_setattr(2).

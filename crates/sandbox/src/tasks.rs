@@ -22,12 +22,9 @@ pub(crate) enum TaskLimit {
 /// Numbers that Linux keeps back when process ids wrap around (`RESERVED_PIDS`).
 pub(crate) const RESERVED_PIDS: u32 = 300;
 
-/// Whether [`crate::Jail::tasks`] can be enforced here: Linux 6.14, or 5.14 for a caller who is not
-/// root. Where it cannot, [`crate::prepare`] refuses a jail that asks for it.
-#[must_use]
-pub fn enforces_task_limit() -> bool {
-    mechanism().is_some()
-}
+/// What a limit needs where no control group can be had.
+pub(crate) const NEEDED: &str =
+    "this needs Linux 6.14, or 5.14 for a user who is not root, or a control group";
 
 pub(crate) fn mechanism() -> Option<TaskLimit> {
     choose(
@@ -38,8 +35,7 @@ pub(crate) fn mechanism() -> Option<TaskLimit> {
 
 pub(crate) fn not_enforced() -> PrepareError {
     PrepareError::Step {
-        step: "limit the number of processes: this needs Linux 6.14, or 5.14 for a user who is not root"
-            .to_owned(),
+        step: format!("limit the number of processes: {NEEDED}"),
         source: io::ErrorKind::Unsupported.into(),
     }
 }

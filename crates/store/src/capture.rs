@@ -34,6 +34,9 @@ pub struct CaptureRoot<'a> {
     pub path: &'a Path,
     /// What it is.
     pub kind: CaptureKind,
+    /// Files that would take the sum of sizes in it over this many bytes are skipped. Sizes are apparent,
+    /// so a sparse file of a terabyte counts as one.
+    pub max_bytes: Option<u64>,
 }
 
 /// What a captured directory is.
@@ -44,14 +47,6 @@ pub enum CaptureKind {
     /// The upper directory of an overlay mount with `userxattr`: a character device 0:0 stands for a
     /// deletion, an opaque directory for a deletion and a new directory.
     OverlayUpper,
-}
-
-/// Bounds of a capture.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct CaptureOptions {
-    /// Files that would take the sum of sizes over this many bytes are skipped. Sizes are apparent, so
-    /// a sparse file of a terabyte counts as one.
-    pub max_bytes: Option<u64>,
 }
 
 /// What a capture found.
@@ -116,7 +111,7 @@ pub enum SkipReason {
     Special,
     /// Its path is longer than [`FilePath::BYTES_MAX`].
     PathTooLong,
-    /// It would exceed [`CaptureOptions::max_bytes`].
+    /// It would exceed [`CaptureRoot::max_bytes`].
     OverLimit,
     /// It is so sparse that all holes together would be over 4 GiB.
     Sparse,
@@ -139,12 +134,8 @@ impl Store {
     /// - [`CaptureError::Shape`]: a root's name is no path component or comes twice, or a directory has
     ///   too many entries.
     /// - [`CaptureError::Store`]: the store failed; see [`StoreError`].
-    pub fn capture(
-        &self,
-        roots: &[CaptureRoot<'_>],
-        options: &CaptureOptions,
-    ) -> Result<Captured, CaptureError> {
-        let mut left = Left::new(options.max_bytes);
+    pub fn capture(&self, roots: &[CaptureRoot<'_>]) -> Result<Captured, CaptureError> {
+        let mut left = Left::new();
         for root in roots {
             left.list(root)?;
         }

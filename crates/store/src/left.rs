@@ -30,7 +30,7 @@ pub(crate) struct Left {
     pub(crate) deleted: Vec<FilePath>,
     pub(crate) skipped: Vec<Skipped>,
     pub(crate) skipped_count: u64,
-    /// How many bytes may still be captured.
+    /// How many bytes of the root that is being listed may still be captured.
     bytes_left: u64,
     /// How many of them may be holes.
     holes_left: u64,
@@ -54,7 +54,7 @@ struct Root {
 }
 
 impl Left {
-    pub(crate) fn new(max_bytes: Option<u64>) -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             forest: Forest::new(),
             files: Vec::new(),
@@ -62,7 +62,7 @@ impl Left {
             deleted: Vec::new(),
             skipped: Vec::new(),
             skipped_count: 0,
-            bytes_left: max_bytes.unwrap_or(u64::MAX),
+            bytes_left: u64::MAX,
             holes_left: HOLE_BYTES_MAX,
         }
     }
@@ -75,6 +75,7 @@ impl Left {
         let descriptor = open_parent(root.path)
             .and_then(|(parent, name)| open_granted(parent, name))
             .map_err(|source| CaptureError::Unreadable { path: text(root.path), source })?;
+        self.bytes_left = root.max_bytes.unwrap_or(u64::MAX);
         let prefix = root.name.len() + 1;
         let root_at = Root { descriptor: Arc::new(descriptor), prefix, kind: root.kind };
         let mut directories = vec![self.forest.push_directory(0, root.name)];

@@ -29,9 +29,7 @@ mod verify;
 mod view;
 mod walk;
 
-pub use capture::{
-    CaptureError, CaptureKind, CaptureOptions, CaptureRoot, Captured, Link, Output, SkipReason, Skipped,
-};
+pub use capture::{CaptureError, CaptureKind, CaptureRoot, Captured, Link, Output, SkipReason, Skipped};
 pub use error::{Damage, DamageCause, StoreError};
 pub use export::{Existing, ExportError, Exported};
 pub use import::{Ignore, ImportError, ImportOptions, Imported, Links, Progress, Special, Step};

@@ -99,6 +99,18 @@ pub(crate) fn describe(plan: &Plan, digest: &str) -> String {
     let wall = plan.limits.wall_ms.map_or("none".to_owned(), aseptic_model::describe_ms);
     rows.push(["limit wall".to_owned(), wall]);
     rows.push(["limit processes".to_owned(), plan.limits.processes.to_string()]);
+    let limits = &plan.limits;
+    let size = |bytes: u64| aseptic_model::ByteSize(bytes).to_string();
+    for (key, value) in [
+        ("memory", limits.memory_bytes.map(size)),
+        ("cpus", limits.cpus.map(|cpus| cpus.to_string())),
+        ("files", limits.files.map(|files| files.to_string())),
+        ("scratch", limits.scratch_bytes.map(size)),
+        ("scratch-files", limits.scratch_files.map(|files| files.to_string())),
+        ("outputs", limits.outputs_bytes.map(size)),
+    ] {
+        rows.extend(value.map(|value| [format!("limit {key}"), value]));
+    }
     let table = table::table(["", ""], &rows);
     table.trim_start().to_owned()
 }

@@ -7,7 +7,7 @@ use aseptic_model::{
 use aseptic_runner::{CodeChoice, Request};
 
 use crate::context::{Context, Shown, directory_of, home_directory};
-use crate::failure::{Failure, RUN_DENIED, RUN_FAILED};
+use crate::failure::{Failure, RUN_DENIED, RUN_FAILED, RUN_LIMITED};
 use crate::signals::Caught;
 
 /// Run an experiment or a command, sealed
@@ -17,8 +17,9 @@ use crate::signals::Caught;
 /// It has no network, its own /tmp and $HOME, and none of your environment variables. What it leaves in
 /// /out and /work is kept.
 ///
-/// The exit code is the job's, 128+N when signal N ended it, 125 when aseptic failed, 126 when the plan
-/// was denied or the program cannot be executed, 127 when there is no such program.
+/// The exit code is the job's, 128+N when signal N ended it, 124 when a limit ended it and it said 0 all the
+/// same, 125 when aseptic failed, 126 when the plan was denied or the program cannot be executed, 127 when
+/// there is no such program.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -47,7 +48,8 @@ pub(crate) struct Wanted {
     /// Network destination to grant
     #[arg(long, value_name = "HOST:PORT")]
     network: Vec<Endpoint>,
-    /// Limit: wall=1h, grace=30s, processes=512
+    /// Limit: wall=1h, grace=30s, memory=4GiB, cpus=2, processes=512, files=1024, scratch=10GiB,
+    /// scratch-files=100000, outputs=1GiB
     #[arg(long, value_name = "K=V", value_parser = pair::<String, String>)]
     limit: Vec<(String, String)>,
     /// Environment variable for the job
@@ -127,6 +129,7 @@ pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failur
 fn exit_code(record: &RunRecord) -> u8 {
     let code = match (record.status, record.exit_code, record.signal) {
         (Status::Denied, ..) => i32::from(RUN_DENIED),
+        (status, Some(0), _) if key_to_raise(status).is_some() => i32::from(RUN_LIMITED),
         (_, Some(code), _) => code,
         (_, None, Some(signal)) => 128 + signal,
         (_, None, None) => i32::from(RUN_FAILED),
@@ -152,8 +155,10 @@ fn summarise(context: &Context, record: &RunRecord) {
         "{}{how} after {duration} ({overhead} of aseptic's own)  run {}",
         record.status, record.run
     ));
-    if looks_denied(record) && record.reason.is_some() && context.quiet() {
-        context.complain(format_args!("{}{how}", record.status)); // A program that is not there is an error.
+    let raise = key_to_raise(record.status);
+    if (looks_denied(record) || raise.is_some()) && record.reason.is_some() && context.quiet() {
+        // A program that is not there is an error, and so is a limit.
+        context.complain(format_args!("{}{how}", record.status));
     }
     let bytes = record.outputs.iter().map(|output| output.size).sum();
     if !record.inputs.is_empty() {
@@ -161,6 +166,9 @@ fn summarise(context: &Context, record: &RunRecord) {
         let all: u64 = record.inputs.values().map(|input| input.files).sum();
         let sure = if record.lineage.complete { "" } else { " or more: the list is not complete" };
         context.say(format_args!("  read {read} of {all} input files{sure}"));
+    }
+    if let Some(usage) = record.usage.as_ref().filter(|_| !looks_denied(record)) {
+        context.say(format_args!("  used {}", crate::table::usage(usage)));
     }
     let files = crate::table::amount(record.outputs.len() as u64, bytes);
     context.say(format_args!("  kept {files}; `aseptic show {}` has everything", record.run));
@@ -171,12 +179,30 @@ fn summarise(context: &Context, record: &RunRecord) {
         context.say(format_args!("    and {} more", record.outputs.len() - OUTPUTS_SHOWN));
     }
     if !record.skipped.is_empty() {
-        context.say(format_args!("  not kept: {} special files or too long paths", record.skipped.len()));
+        let what = "special files, too long paths or over a limit";
+        context.say(format_args!("  not kept: {} ({what})", record.skipped.len()));
+    }
+    if let Some(raise) = raise {
+        context.complain(format_args!("  help: {raise}"));
     }
     if record.status == Status::Failed && looks_denied(record) {
         context.say(
             "  help: the run sees only /work, /data, /out and the system's programs; name more with `--data`",
         );
+    }
+}
+
+/// What to do about a run that a limit ended.
+fn key_to_raise(status: Status) -> Option<&'static str> {
+    match status {
+        Status::OutOfMemory => Some("raise it with `--limit memory=SIZE`, or let the job take less at once"),
+        Status::ScratchFull => Some(
+            "raise it with `--limit scratch=SIZE` or `--limit scratch-files=N`; /tmp, /var/tmp, $HOME and changes in \
+             /work count",
+        ),
+        Status::OutputsFull => Some("raise it with `--limit outputs=SIZE`, or write less to /out"),
+        Status::TimedOut => Some("raise it with `--limit wall=DURATION`"),
+        Status::Succeeded | Status::Failed | Status::Denied | Status::Aborted => None,
     }
 }
 

@@ -27,8 +27,8 @@ pub(crate) struct Args {
 }
 
 fn status(text: &str) -> Result<Status, String> {
-    serde_json::from_value(json!(text))
-        .map_err(|_| "expected succeeded, failed, denied or aborted".to_owned())
+    let found = Status::ALL.into_iter().find(|status| status.as_str() == text);
+    found.ok_or_else(|| format!("expected one of {}", Status::ALL.map(Status::as_str).join(", ")))
 }
 
 pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failure> {

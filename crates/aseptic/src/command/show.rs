@@ -61,6 +61,13 @@ fn describe(record: &RunRecord) -> String {
     }
     line("planned", record.planned.to_string());
     line("took", describe_ms(whole_ms(record.duration_ms)));
+    if let Some(usage) = &record.usage {
+        line("used", table::usage(usage));
+        if let Some(disks) = table::disks(usage) {
+            line("disks", disks);
+        }
+        line("counted by", usage.source.clone());
+    }
     line("plan", record.plan.to_string());
     for (name, value) in &record.params {
         line("param", format!("{name} = {value}"));

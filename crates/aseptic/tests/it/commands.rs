@@ -55,6 +55,7 @@ fn a_first_session() {
     --- stderr
     run [run]  plan [short]  python3 train.py
     succeeded after [duration] ([duration] of aseptic's own)  run [run]
+      used [usage]
       kept 0 files, 0 B; `aseptic show [run]` has everything
     ");
 }

@@ -6,6 +6,7 @@ mod commands;
 mod crash;
 mod hosts;
 mod isolation;
+mod limits;
 mod record;
 mod signals;
 mod world;

@@ -79,6 +79,10 @@ fn the_wall_clock_ends_the_job() {
     let world = World::new();
     let script = "trap 'echo late > /out/late; exit 0' TERM; while :; do sleep 0.05; done";
     let (code, run) = world.run_json(&["--limit", "wall=500ms", "--", "sh", "-c", script]);
-    assert_eq!((code, &run["status"]), (0, &"failed".into()), "{run:#}");
+    assert_eq!((code, &run["status"]), (124, &"timed-out".into()), "{run:#}");
+    assert_eq!(
+        (&run["exit_code"], &run["reason"]),
+        (&0.into(), &"wall-clock limit of 500 ms reached".into())
+    );
     assert_eq!(run["outputs"][0]["path"], "out/late");
 }

@@ -107,7 +107,11 @@ impl World {
         let text = text.replace(self.root.path().to_str().unwrap(), "[world]");
         let words = text.split_inclusive([' ', '\n', '`', '(', ')', ',']);
         let settled: String = words.map(settle_word).collect();
-        settle_durations(&settled)
+        let lines = settled.split_inclusive('\n').map(|line| match line.starts_with("  used ") {
+            true => "  used [usage]\n",
+            false => line,
+        });
+        settle_durations(&lines.collect::<String>())
     }
 }
 

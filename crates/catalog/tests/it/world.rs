@@ -216,5 +216,6 @@ pub(crate) fn record(run: &RunId, job: &Job, status: Status) -> RunRecord {
         logs: Logs { stdout: None, stderr: None },
         limits: Limits::default(),
         walls: Vec::new(),
+        usage: None,
     }
 }

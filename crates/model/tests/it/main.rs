@@ -1,7 +1,7 @@
 //! What is on disk stays readable: a golden file of each version of each format.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use aseptic_model::{Entry, Event, Plan, RunRecord, from_canonical, to_canonical};
+use aseptic_model::{Entry, Event, Plan, RunRecord, Status, from_canonical, to_canonical};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -25,6 +25,23 @@ fn plan_version_1() {
 fn run_version_1() {
     let record: RunRecord = check(include_str!("../golden/run-v1.json"));
     assert_eq!(record.outputs.len(), 1);
+}
+
+/// Fields that came later are absent from what was written before, and are read back where they are.
+#[test]
+fn fields_added_to_version_1() {
+    let plan: Plan = check(include_str!("../golden/plan-v1-limits.json"));
+    assert_eq!((plan.limits.scratch_files, plan.limits.outputs_bytes), (Some(1000), Some(1 << 30)));
+    let record: RunRecord = check(include_str!("../golden/run-v1-usage.json"));
+    assert_eq!(record.status.as_str(), "out-of-memory");
+    assert_eq!(record.usage.unwrap().memory_peak_bytes, Some(67_108_864));
+}
+
+#[test]
+fn every_status_has_one_word() {
+    for status in Status::ALL {
+        assert_eq!(serde_json::to_value(status).unwrap(), status.as_str());
+    }
 }
 
 #[test]

@@ -7,6 +7,7 @@ mod fidelity;
 mod hostile;
 mod landlock;
 mod lifetime;
+mod limits;
 mod overlay;
 mod probe;
 mod support;

@@ -6,17 +6,17 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use aseptic_model::{Diagnose, Digest};
-use aseptic_store::{
-    CaptureKind, CaptureOptions, CaptureRoot, Captured, EntryKind, SkipReason, Store, remove_tree,
-};
+use aseptic_store::{CaptureKind, CaptureRoot, Captured, EntryKind, SkipReason, Store, remove_tree};
 use rustix::fs::{CWD, FileType, Mode, OFlags, makedev, mkdirat, mknodat, openat};
 
 use crate::{Env, bytes_path, path};
 
 fn capture(store: &Store, roots: &[(&[u8], &Path, CaptureKind)]) -> Captured {
-    let roots: Vec<_> =
-        roots.iter().map(|(name, path, kind)| CaptureRoot { name, path, kind: *kind }).collect();
-    store.capture(&roots, &CaptureOptions::default()).unwrap()
+    let roots: Vec<_> = roots
+        .iter()
+        .map(|(name, path, kind)| CaptureRoot { name, path, kind: *kind, max_bytes: None })
+        .collect();
+    store.capture(&roots).unwrap()
 }
 
 fn plain(env: &Env) -> Captured {
@@ -177,8 +177,9 @@ fn a_limit_skips_what_does_not_fit() {
     fs::File::create(env.path("out/b")).unwrap().set_len(1 << 40).unwrap();
     env.write("out/c", "1234");
     env.write("out/d", "1234");
-    let root = CaptureRoot { name: b"out", path: &env.path("out"), kind: CaptureKind::Plain };
-    let captured = env.store.capture(&[root], &CaptureOptions { max_bytes: Some(10) }).unwrap();
+    let root =
+        CaptureRoot { name: b"out", path: &env.path("out"), kind: CaptureKind::Plain, max_bytes: Some(10) };
+    let captured = env.store.capture(&[root]).unwrap();
     let skipped: Vec<_> = captured.skipped.iter().map(|s| (s.path.to_string(), s.reason)).collect();
     assert_eq!(skipped, [("out/b".into(), SkipReason::OverLimit), ("out/d".into(), SkipReason::OverLimit)]);
     assert_eq!(captured.snapshot.bytes, 8);
@@ -189,12 +190,18 @@ fn root_names_are_single_components() {
     let env = Env::new();
     fs::create_dir(env.path("out")).unwrap();
     for name in ["", "..", "a/b"] {
-        let root = CaptureRoot { name: name.as_bytes(), path: &env.path("out"), kind: CaptureKind::Plain };
-        let error = env.store.capture(&[root], &CaptureOptions::default()).unwrap_err();
+        let root = CaptureRoot {
+            name: name.as_bytes(),
+            path: &env.path("out"),
+            kind: CaptureKind::Plain,
+            max_bytes: None,
+        };
+        let error = env.store.capture(&[root]).unwrap_err();
         assert_eq!(error.diagnosis().code, "store/shape");
     }
-    let root = CaptureRoot { name: b"out", path: &env.path("out"), kind: CaptureKind::Plain };
-    assert!(env.store.capture(&[root, root], &CaptureOptions::default()).is_err(), "a name comes twice");
+    let root =
+        CaptureRoot { name: b"out", path: &env.path("out"), kind: CaptureKind::Plain, max_bytes: None };
+    assert!(env.store.capture(&[root, root]).is_err(), "a name comes twice");
 }
 
 /// Nests directories without ever naming a long path.

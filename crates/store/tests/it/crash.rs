@@ -6,7 +6,7 @@ use std::path::Path;
 use std::thread;
 
 use aseptic_model::{Diagnose, Digest};
-use aseptic_store::{CaptureKind, CaptureOptions, CaptureRoot, ImportOptions, Store, StoreError};
+use aseptic_store::{CaptureKind, CaptureRoot, ImportOptions, Store, StoreError};
 
 use crate::{Env, assert_success, child, role_dir};
 
@@ -89,8 +89,9 @@ fn role_full() {
     let options = ImportOptions::default();
     let error = store.import(&dir.join("source"), &options, &mut |_| ()).unwrap_err();
     assert_eq!(error.diagnosis().code, "store/full");
-    let root = CaptureRoot { name: b"out", path: &dir.join("source"), kind: CaptureKind::Plain };
-    let error = store.capture(&[root], &CaptureOptions::default()).unwrap_err();
+    let root =
+        CaptureRoot { name: b"out", path: &dir.join("source"), kind: CaptureKind::Plain, max_bytes: None };
+    let error = store.capture(&[root]).unwrap_err();
     assert_eq!(error.diagnosis().code, "store/full");
     assert_eq!(fs::read_dir(path.join("tmp")).unwrap().count(), 0);
     for prefix in fs::read_dir(path.join("objects")).unwrap() {
