@@ -1,6 +1,7 @@
 //! What every command needs: settings from the environment, the state, and where to print.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::fmt;
 use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -142,7 +143,8 @@ impl Context {
 
     /// Shows the events of a use case.
     pub(crate) fn observer(&self, shown: Shown) -> Shower<'_> {
-        Shower { context: self, shown, bar: None, stdout: io::stdout(), stderr: io::stderr() }
+        let tail = VecDeque::new();
+        Shower { context: self, shown, bar: None, stdout: io::stdout(), stderr: io::stderr(), tail }
     }
 }
 
@@ -165,7 +167,12 @@ pub(crate) struct Shower<'c> {
     bar: Option<ProgressBar>,
     stdout: io::Stdout,
     stderr: io::Stderr,
+    /// The end of what the job printed.
+    tail: VecDeque<u8>,
 }
+
+/// How much of it is looked at for the reason of a failure: the last lines of a traceback.
+const TAIL_BYTES: usize = 4 << 10;
 
 impl Observer for Shower<'_> {
     fn event(&mut self, event: Event<'_>) {
@@ -195,7 +202,14 @@ impl Observer for Shower<'_> {
 }
 
 impl Shower<'_> {
-    fn output(&self, stream: Stream, bytes: &[u8]) {
+    /// The end of what the job printed, on both streams.
+    pub(crate) fn into_tail(mut self) -> Vec<u8> {
+        std::mem::take(&mut self.tail).into()
+    }
+
+    fn output(&mut self, stream: Stream, bytes: &[u8]) {
+        self.tail.extend(&bytes[bytes.len().saturating_sub(TAIL_BYTES)..]);
+        self.tail.drain(..self.tail.len().saturating_sub(TAIL_BYTES));
         // The log keeps every byte whether or not anyone still reads here.
         let _ = match (self.shown, stream) {
             (Shown::Nothing, _) => Ok(()),
@@ -240,6 +254,11 @@ impl Drop for Shower<'_> {
 /// The home directory of the user, which is never taken for code.
 pub(crate) fn home_directory() -> Option<PathBuf> {
     std::env::home_dir()
+}
+
+/// Where the user's shell looks for programs.
+pub(crate) fn program_directories() -> Vec<PathBuf> {
+    std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default()
 }
 
 /// The directory that holds `spec`.

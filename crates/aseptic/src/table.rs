@@ -4,19 +4,23 @@ use aseptic_model::{ByteSize, Decision, Label, Reason, Usage, describe_ms};
 
 /// Lines up `rows` under `titles`, two spaces between columns, the last column as it is.
 pub(crate) fn table<const N: usize>(titles: [&str; N], rows: &[[String; N]]) -> String {
-    let mut widths = titles.map(|title| title.chars().count());
+    let all: Vec<_> = [titles.map(str::to_owned)].into_iter().chain(rows.iter().cloned()).collect();
+    columns(&all).join("\n")
+}
+
+/// The same without titles, line by line.
+pub(crate) fn columns<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
+    let mut widths = [0; N];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
             *width = (*width).max(cell.chars().count());
         }
     }
-    let line = |cells: [&str; N]| {
-        let padded = cells.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+    let line = |row: &[String; N]| {
+        let padded = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
         padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
-    let head = line(titles);
-    let body = rows.iter().map(|row| line(row.each_ref().map(String::as_str)));
-    std::iter::once(head).chain(body).collect::<Vec<_>>().join("\n")
+    rows.iter().map(line).collect()
 }
 
 /// A command as a person would type it.

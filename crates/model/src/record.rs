@@ -69,8 +69,11 @@ pub struct RunRecord {
     pub skipped: Vec<Skipped>,
     /// Labels of the outputs.
     pub labels: BTreeSet<Label>,
-    /// What it tried and was denied, as far as `observed` says that this is seen.
+    /// What it tried and was denied, as far as that was seen.
     pub denied: Vec<Denied>,
+    /// How far that was; nothing of it was seen without this, so an empty list means nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed: Option<Observed>,
     /// What it printed.
     pub logs: Logs,
     /// The bounds it ran under.
@@ -207,12 +210,55 @@ pub struct Skipped {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Denied {
-    /// What was tried: `connect`, or the rule that denied the plan.
+    /// What was tried: `open`, `write`, `execute`, `connect`, `bind`, or the rule that denied the plan.
     pub action: String,
-    /// On what: `93.184.216.34:443`, `data.train`.
+    /// On what: `/home/me/x.csv`, `93.184.216.34:443`, `data.train`.
     pub target: String,
     /// How often.
     pub count: u64,
+    /// What stood against it; nothing if that was the decision.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<DeniedReason>,
+    /// What would allow it, or what to do instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+}
+
+/// What stood against an attempt of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DeniedReason {
+    /// It is on this machine, and the run does not see it.
+    NotInTheRun,
+    /// The run sees it read-only.
+    ReadOnly,
+    /// Its permissions, or those of where it is.
+    Permissions,
+    /// No interface of the run leads there.
+    NoNetwork,
+}
+
+impl DeniedReason {
+    /// In words.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::NotInTheRun => "not in the run",
+            Self::ReadOnly => "read-only",
+            Self::Permissions => "permissions",
+            Self::NoNetwork => "no network",
+        }
+    }
+}
+
+/// How far the attempts of a job were seen. A report, not a wall: a job can hide an attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Observed {
+    /// How many attempts were looked at.
+    pub attempts: u64,
+    /// How many of them may have been denied and are not listed, because the list was full.
+    pub unlisted: u64,
 }
 
 /// What a run printed.

@@ -14,6 +14,7 @@ use aseptic_model::{Limits, Lineage};
 use aseptic_sandbox::{Ended, Enforcement, Running, Usage};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
+use crate::attempts::{Attempted, Listening};
 use crate::home::{HomeError, io_error};
 use crate::observer::{Observer, Signals, Stream};
 use crate::output::{Tee, is_writable};
@@ -45,6 +46,8 @@ pub(crate) struct Executed {
     pub(crate) usage: Option<Usage>,
     /// What enforced the limits of the jail.
     pub(crate) enforced: Vec<Enforcement>,
+    /// What it attempted, if that was to be seen.
+    pub(crate) attempted: Option<Attempted>,
     /// What it printed at the end and was not shown yet: whoever reads it may be slow, and the run is
     /// sealed first.
     pub(crate) rest: Vec<(Stream, Vec<u8>)>,
@@ -80,7 +83,7 @@ pub(crate) fn execute(
     signals: &mut dyn Signals,
     observer: &mut dyn Observer,
 ) -> Result<Executed, HomeError> {
-    let Provisioned { prepared, pipes: [stdout, stderr], watched, unwatched } = provisioned;
+    let Provisioned { prepared, pipes: [stdout, stderr], watched, unwatched, listening } = provisioned;
     let running = prepared.start();
     let eyes = Eyes::new(running.meter(), limits, dir.path.clone());
     let watcher = eyes.clone().map(Watcher::start).transpose();
@@ -100,6 +103,7 @@ pub(crate) fn execute(
     supervisor.watcher = None;
     supervisor.clock.at_the_end(ended, &supervisor.running, limits, eyes);
     let rest = supervisor.finish()?;
+    let attempted = listening.map(Listening::finish);
     Ok(Executed {
         ended,
         cause: supervisor.clock.cause,
@@ -108,6 +112,7 @@ pub(crate) fn execute(
         duration,
         usage: supervisor.running.usage().cloned(),
         enforced: supervisor.running.enforced.clone(),
+        attempted,
         rest,
     })
 }

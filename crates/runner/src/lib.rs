@@ -8,16 +8,20 @@
 //! **Absent on purpose:** rules. They are in `aseptic-policy`, which decides once.
 #![forbid(unsafe_code)]
 
+mod advice;
+mod attempts;
 mod code;
 pub mod dataset;
 mod decide;
 mod doctor;
 mod environment;
 mod execute;
+mod explain;
 mod home;
 mod init;
 mod limits;
 mod lineage;
+mod lookup;
 mod observer;
 mod output;
 mod plan;
@@ -31,7 +35,7 @@ mod seal;
 
 pub use aseptic_catalog::{DatasetVersion, EdgeKind, LineageEdge, LineageGraph, Node, RunFilter, RunSummary};
 pub use aseptic_ledger::{Checkpoint, NoteError, Verified, verify as verify_ledger};
-pub use aseptic_sandbox::Finding;
+pub use aseptic_sandbox::{Attempts, Finding};
 pub use aseptic_store::{Existing, Exported, Progress, Step};
 pub use decide::decide;
 pub use doctor::{Report, doctor};

@@ -1,6 +1,6 @@
 //! What a record says of limits and of what was used.
 
-use aseptic_model::{ByteSize, Plan, Usage, Wall, WallState, describe_ms};
+use aseptic_model::{ByteSize, Observed, Plan, Usage, Wall, WallState, describe_ms};
 use aseptic_sandbox::{Enforcement, Strength, enforceable, walls};
 
 use crate::provision::file_bytes;
@@ -20,7 +20,11 @@ pub(crate) fn usage(used: aseptic_sandbox::Usage) -> Usage {
 
 /// The walls of the jail, and each limit with whether it is enforced, how well and by what. `enforced` is what
 /// the jail had; a run whose supervisor died has what this host offers.
-pub(crate) fn walls_of(plan: &Plan, enforced: Option<Vec<Enforcement>>) -> Vec<Wall> {
+pub(crate) fn walls_of(
+    plan: &Plan,
+    enforced: Option<Vec<Enforcement>>,
+    observed: Option<Observed>,
+) -> Vec<Wall> {
     let limits = &plan.limits;
     let enforced = enforced.unwrap_or_else(enforceable);
     let in_jail = |key: &str| enforced.iter().find(|enforcement| enforcement.limit == key).map(of_jail);
@@ -47,7 +51,15 @@ pub(crate) fn walls_of(plan: &Plan, enforced: Option<Vec<Enforcement>>) -> Vec<W
         };
         Wall { name: format!("limit: {key}"), state, detail: Some(detail) }
     });
-    walls().into_iter().chain(asked_for(plan)).chain(walls_of_limits).collect()
+    walls().into_iter().chain(asked_for(plan)).chain([attempts(observed)]).chain(walls_of_limits).collect()
+}
+
+fn attempts(observed: Option<Observed>) -> Wall {
+    let (state, detail) = match observed {
+        Some(_) => (WallState::Done, "looked at while they wait: a report, not a wall"),
+        None => (WallState::NotEnforced, "not observed: `aseptic run --explain` looks at them"),
+    };
+    Wall { name: "denied attempts".to_owned(), state, detail: Some(detail.to_owned()) }
 }
 
 /// What stands in a jail because its plan asks for it.

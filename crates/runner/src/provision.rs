@@ -9,17 +9,18 @@ use std::path::{Path, PathBuf};
 
 use aseptic_model::{Class, Diagnose, Diagnosis, FilePath, InputName, Plan, RunId, to_canonical};
 use aseptic_sandbox::{
-    Access, GpuError, Jail, Landlock, Limits, Mount, PrepareError, Prepared, Streams, Upper,
+    Access, Attempts, GpuError, Jail, Landlock, Limits, Mount, PrepareError, Prepared, Streams, Upper,
     enforces_task_limit, gpu_mounts, prepare, system_mounts,
 };
 use aseptic_store::{Store, StoreError, ViewError};
 use rustix::fs::{AtFlags, CWD, FallocateFlags, FlockOperation, Mode, OFlags};
 
+use crate::attempts::Listening;
 use crate::home::{Home, HomeError, io_error, make_private, remove};
 use crate::plan::Planned;
 
 /// Home directory of every job.
-const JOB_HOME: &str = "/home/job";
+pub(crate) const JOB_HOME: &str = "/home/job";
 
 /// Where the jail shows what is about the run itself.
 const PARAMS: &str = "/run/aseptic/params.json";
@@ -52,6 +53,8 @@ pub(crate) struct Provisioned {
     pub(crate) watched: Vec<(InputName, Option<FilePath>)>,
     /// Why opened files are not all seen, if they are not.
     pub(crate) unwatched: Option<String>,
+    /// Answers what the job attempts, if that is to be seen; started before the job, which waits for it.
+    pub(crate) listening: Option<Listening>,
 }
 
 /// Why a run could not be provided for. Nothing of it started.
@@ -194,6 +197,7 @@ pub(crate) fn provision(
     planned: &Planned,
     run: &RunId,
     dir: &RunDir,
+    attempts: Attempts,
 ) -> Result<Provisioned, ProvisionError> {
     let plan = &planned.plan;
     let store = home.store(&plan.project)?;
@@ -234,6 +238,7 @@ pub(crate) fn provision(
         arguments: plan.command.iter().skip(1).map(OsString::from).collect(),
         environment: environment(planned, run),
         working_directory: "/work".into(),
+        attempts,
         tcp_ports: plan.ports.as_ref().map(|ports| ports.iter().copied().collect()),
         clock: plan.clock,
         landlock: match plan.accept.contains("landlock") {
@@ -253,10 +258,15 @@ pub(crate) fn provision(
             let unwatched = Some(format!("the user has no file watches left: {error}"));
             jail.watched.clear();
             let (streams, pipes) = self::streams(dir)?;
-            let prepared = prepare(&jail, streams, &[dir.lock.as_fd()])?;
-            Ok(Provisioned { prepared, pipes, watched: Vec::new(), unwatched })
+            let mut prepared = prepare(&jail, streams, &[dir.lock.as_fd()])?;
+            let listening = listen(&mut prepared, dir)?;
+            Ok(Provisioned { prepared, pipes, watched: Vec::new(), unwatched, listening })
         }
-        prepared => Ok(Provisioned { prepared: prepared?, pipes, watched, unwatched }),
+        prepared => {
+            let mut prepared = prepared?;
+            let listening = listen(&mut prepared, dir)?;
+            Ok(Provisioned { prepared, pipes, watched, unwatched, listening })
+        }
     }
 }
 
@@ -276,6 +286,11 @@ fn limits(plan: &Plan) -> Limits {
 /// where it may write most, if it may not write everything anywhere.
 pub(crate) fn file_bytes(limits: &aseptic_model::Limits) -> Option<u64> {
     limits.scratch_bytes.zip(limits.outputs_bytes).map(|(scratch, outputs)| scratch.max(outputs))
+}
+
+fn listen(prepared: &mut Prepared, dir: &RunDir) -> Result<Option<Listening>, HomeError> {
+    let listening = prepared.attempts.take().map(Listening::start).transpose();
+    listening.map_err(|source| io_error("start a thread for", &dir.path, source))
 }
 
 /// Pipes for what the job prints, and nothing for it to read. Our ends never block: a job can open its

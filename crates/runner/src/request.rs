@@ -9,6 +9,7 @@ use aseptic_model::spec::{Experiment, SPEC_BYTES_MAX, Spec, SpecError, set_limit
 use aseptic_model::{
     Class, Clock, Diagnose, Diagnosis, Endpoint, ExperimentName, Gpus, InputName, InputRef, ProjectName,
 };
+use aseptic_sandbox::Attempts;
 
 /// Name of the spec file.
 pub const SPEC_FILE: &str = "aseptic.toml";
@@ -50,6 +51,10 @@ pub struct Request {
     pub code: CodeChoice,
     /// Home directory of the user, which is never taken for a code tree.
     pub home_directory: Option<PathBuf>,
+    /// Whether what the job attempts is seen, so that the record can say what it was denied.
+    pub attempts: Attempts,
+    /// Directories in which the user's shell looks for programs, to say where one is that the run lacks.
+    pub programs: Vec<PathBuf>,
 }
 
 /// Which tree is the code of a run.

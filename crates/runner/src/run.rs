@@ -8,11 +8,12 @@ use aseptic_model::{Class, Diagnose, Diagnosis, Event as Entry, Outcome, RunId, 
 
 use crate::decide::decide;
 use crate::execute::execute;
+use crate::explain::{Surroundings, explain};
 use crate::home::{Home, HomeError, now};
 use crate::observer::{Event, Observer, Signals};
 use crate::plan::{PlanError, plan};
 use crate::provision::{ProvisionError, RunDir, provision};
-use crate::request::Request;
+use crate::request::{CodeChoice, Request};
 use crate::seal::{End, Facts, SealError, milliseconds, seal, unstarted};
 
 /// Why a run did not come to its end. What was recorded of it stays recorded.
@@ -97,7 +98,7 @@ pub fn run<S: Signals>(
         return Ok(unstarted(facts(steps)));
     }
 
-    let provisioned = match provision(home, &planned, &run, &dir) {
+    let provisioned = match provision(home, &planned, &run, &dir, request.attempts) {
         Ok(provisioned) => provisioned,
         Err(error) => {
             seal(home, facts(steps), End::unprovided(&error), dir)?;
@@ -112,7 +113,9 @@ pub fn run<S: Signals>(
     steps.leave_out();
     observer.event(Event::Sealing);
     let rest = std::mem::take(&mut executed.rest);
-    let end = End::watched(executed, &planned.plan);
+    let attempted = executed.attempted.take();
+    let mut end = End::watched(executed, &planned.plan);
+    end.denied = attempted.map(|attempted| explain(attempted, &surroundings(request, home)));
     let mut record = seal(home, facts(steps.clone()), end, dir)?;
     steps.end("seal");
     for (stream, bytes) in &rest {
@@ -120,6 +123,18 @@ pub fn run<S: Signals>(
     }
     record.overhead_ms = steps.taken;
     Ok(record)
+}
+
+fn surroundings<'a>(request: &'a Request, home: &'a Home) -> Surroundings<'a> {
+    Surroundings {
+        code: match &request.code {
+            CodeChoice::Directory(root) => root.canonicalize().ok(),
+            CodeChoice::Nothing => None,
+        },
+        home_directory: request.home_directory.as_deref(),
+        programs: &request.programs,
+        state: home.dir(),
+    }
 }
 
 /// A fresh identifier. Two runs meet with a probability of one in 2^60, and then the second does not

@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use aseptic_model::{
-    Class, Decision, Denied, Diagnose, Diagnosis, Digest, Event as Entry, Lineage, Log, Logs, Output,
-    OutputLink, Plan, RUN_SCHEMA, RunId, RunRecord, Skipped, Status, Timestamp, Usage, escape_bytes,
+    Class, Decision, Denied, Diagnose, Diagnosis, Digest, Event as Entry, Lineage, Log, Logs, Observed,
+    Output, OutputLink, Plan, RUN_SCHEMA, RunId, RunRecord, Skipped, Status, Timestamp, Usage, escape_bytes,
     to_canonical,
 };
 use aseptic_sandbox::{Ended, Enforcement};
@@ -71,6 +71,8 @@ pub(crate) struct End {
     usage: Option<Usage>,
     /// What enforced the limits of the jail; nothing if that is not known any more.
     enforced: Option<Vec<Enforcement>>,
+    /// What the job was denied, and how far that was seen.
+    pub(crate) denied: Option<(Vec<Denied>, Observed)>,
 }
 
 impl End {
@@ -110,6 +112,7 @@ impl End {
             dropped: executed.dropped,
             usage: executed.usage.map(usage),
             enforced: Some(executed.enforced),
+            denied: None,
         }
     }
 
@@ -138,6 +141,7 @@ impl End {
             dropped: [0; 2],
             usage: None,
             enforced: None,
+            denied: None,
         }
     }
 }
@@ -209,6 +213,7 @@ fn record(facts: Facts<'_>, end: End, captured: Captured, logs: Logs) -> RunReco
         }
         .to_owned(),
     });
+    let (denied, observed) = end.denied.unzip();
     RunRecord {
         status: end.status,
         reason: end.reason,
@@ -223,8 +228,10 @@ fn record(facts: Facts<'_>, end: End, captured: Captured, logs: Logs) -> RunReco
         skipped: skipped.collect(),
         labels: plan.output_labels(),
         logs,
-        walls: walls_of(plan, end.enforced),
+        walls: walls_of(plan, end.enforced, observed),
         usage: end.usage,
+        denied: denied.unwrap_or_default(),
+        observed,
         ..unstarted(facts)
     }
 }
@@ -236,6 +243,8 @@ pub(crate) fn unstarted(facts: Facts<'_>) -> RunRecord {
         action: reason.rule.clone(),
         target: reason.element.clone(),
         count: 1,
+        reason: None,
+        help: None,
     });
     RunRecord {
         schema: RUN_SCHEMA.to_owned(),
@@ -265,6 +274,7 @@ pub(crate) fn unstarted(facts: Facts<'_>) -> RunRecord {
         skipped: Vec::new(),
         labels: plan.output_labels(),
         denied: denied.collect(),
+        observed: None,
         logs: Logs { stdout: None, stderr: None },
         limits: plan.limits.clone(),
         walls: Vec::new(),

@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use crate::error::PrepareError;
+use crate::setup::LISTEN_STEP;
 
 /// What is seen, and the fix where one is known.
 pub(crate) type Cause = (String, Option<String>);
@@ -126,6 +127,7 @@ pub(crate) fn of_step(error: &PrepareError, facts: &Facts) -> Cause {
         PrepareError::Namespaces(source) => return of_namespaces(source, facts),
         PrepareError::Step { step, source } => (step.as_str(), source),
         PrepareError::Watches(source) => ("watch the inputs of the jail", source),
+        PrepareError::Attempts(source) => (LISTEN_STEP, source),
         PrepareError::Source { what, source } => return (format!("could not find {what}: {source}"), None),
         PrepareError::Wall { why, .. } => return (why.clone(), Some(of_missing_wall(why))),
         PrepareError::Description { .. } | PrepareError::Vanished => {

@@ -15,11 +15,12 @@ use crate::assembly::{assemble, host};
 use crate::clock;
 use crate::error::PrepareError;
 use crate::filter;
-use crate::jail::Jail;
+use crate::jail::{Attempts, Jail};
 use crate::landlock::{self, Rules};
 use crate::limits::Enforcing;
 use crate::sys::{FilterProgram, Stack, StringArray};
 use crate::tasks::TaskLimit;
+use crate::watched;
 
 /// One step.
 ///
@@ -138,6 +139,8 @@ pub(crate) struct Compiled {
     pub(crate) clock: Option<Vec<u8>>,
     /// A slot with a read-only null device that is attached later.
     pub(crate) null: Option<usize>,
+    /// The filter that lets attempts wait for the supervisor, if it wants to see them.
+    pub(crate) attempts: Option<FilterProgram>,
     /// The `RLIMIT_NPROC` of the job, where that is what limits its tasks.
     pub(crate) tasks_resource: Option<u64>,
 }
@@ -188,6 +191,7 @@ pub(crate) fn compile(jail: &Jail, enforcing: &Enforcing) -> Result<Compiled, Pr
         landlock: landlock::rules(jail)?,
         clock: clock::offsets(jail.clock)?,
         null: assembly.null,
+        attempts: (jail.attempts == Attempts::Seen).then(|| FilterProgram::new(watched::program())),
         tasks_resource: match enforcing.tasks {
             Some((TaskLimit::Resource, tasks)) => Some(u64::from(tasks) + 1), // The first process counts.
             _ => None,

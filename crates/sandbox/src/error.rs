@@ -45,6 +45,9 @@ pub enum PrepareError {
     /// The user has no file watches left, so the opened files could not be reported.
     #[error("could not watch the inputs of the jail")]
     Watches(#[source] io::Error),
+    /// Something around this process does not let the program's attempts be seen.
+    #[error("could not listen to what the job attempts")]
+    Attempts(#[source] io::Error),
     /// The set-up ended without a word: it was killed.
     #[error("the jail's first process ended during set-up")]
     Vanished,
@@ -82,6 +85,11 @@ impl Diagnose for PrepareError {
                 Class::Host,
                 "sandbox/watches",
                 "raise `fs.inotify.max_user_instances` and `fs.inotify.max_user_watches` with sysctl",
+            ),
+            Self::Attempts(_) => Diagnosis::new(
+                Class::Host,
+                "sandbox/attempts",
+                "run without `--explain`: the container or sandbox around this one allows no second listener",
             ),
             Self::Vanished => Diagnosis::new(
                 Class::Host,

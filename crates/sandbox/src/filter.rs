@@ -158,23 +158,23 @@ const UNSHARED: &[u32] = &[
 const NEWEST: u32 = 469;
 
 #[cfg(target_arch = "x86_64")]
-const ARCHITECTURE: u32 = 0xc000_003e;
+pub(crate) const ARCHITECTURE: u32 = 0xc000_003e;
 #[cfg(target_arch = "aarch64")]
-const ARCHITECTURE: u32 = 0xc000_00b7;
+pub(crate) const ARCHITECTURE: u32 = 0xc000_00b7;
 #[cfg(not(any(target_arch = "x86_64", target_arch = "aarch64")))]
 compile_error!("the system call filter knows x86_64 and aarch64");
 
 // Offsets into `struct seccomp_data`.
-const NUMBER: u32 = 0;
-const ARCHITECTURE_AT: u32 = 4;
-const ARGUMENTS: u32 = 16;
+pub(crate) const NUMBER: u32 = 0;
+pub(crate) const ARCHITECTURE_AT: u32 = 4;
+pub(crate) const ARGUMENTS: u32 = 16;
 
 const LOAD: u16 = 0x20;
-const JUMP_IF_EQUAL: u16 = 0x15;
+pub(crate) const JUMP_IF_EQUAL: u16 = 0x15;
 const JUMP_IF_GREATER: u16 = 0x25;
 const JUMP_IF_AT_LEAST: u16 = 0x35;
 const JUMP_IF_ANY_BIT: u16 = 0x45;
-const RETURN: u16 = 0x06;
+pub(crate) const RETURN: u16 = 0x06;
 
 const ALLOW: sock_filter = sock_filter { code: RETURN, jt: 0, jf: 0, k: libc::SECCOMP_RET_ALLOW };
 
@@ -252,11 +252,11 @@ fn body(rule: &Rule, rest: Vec<sock_filter>) -> Vec<sock_filter> {
     body
 }
 
-fn load(offset: u32) -> sock_filter {
+pub(crate) fn load(offset: u32) -> sock_filter {
     sock_filter { code: LOAD, jt: 0, jf: 0, k: offset }
 }
 
-fn jump(code: u16, value: u32, if_true: u8, if_false: u8) -> sock_filter {
+pub(crate) fn jump(code: u16, value: u32, if_true: u8, if_false: u8) -> sock_filter {
     sock_filter { code, jt: if_true, jf: if_false, k: value }
 }
 
@@ -265,7 +265,7 @@ fn answer(error: i32) -> sock_filter {
 }
 
 /// Half of the search is far shorter than this; one that were not would not get past the test below.
-fn distance(instructions: usize) -> u8 {
+pub(crate) fn distance(instructions: usize) -> u8 {
     u8::try_from(instructions).unwrap_or(u8::MAX)
 }
 

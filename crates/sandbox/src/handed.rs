@@ -12,17 +12,19 @@ use crate::message::report_ready;
 pub(crate) struct Handed {
     /// The supervisor's side of the jail's terminal.
     pub(crate) terminal: Option<OwnedFd>,
-    /// The listener of the system call filter.
-    pub(crate) attempts: Option<OwnedFd>,
+    /// The listener of what the program attempts, and the root directory in which it does.
+    pub(crate) attempts: Option<[OwnedFd; 2]>,
 }
 
 impl Handed {
     /// In the jail's first process: says that the jail is ready, hands everything out, and keeps nothing.
     pub(crate) fn report(self, control: BorrowedFd<'_>) -> Result<()> {
-        match (&self.terminal, &self.attempts) {
+        let (terminal, attempts) = (self.terminal.as_ref(), self.attempts.as_ref());
+        match (terminal.map(AsFd::as_fd), attempts.map(|handed| handed.each_ref().map(AsFd::as_fd))) {
             (None, None) => report_ready(control, &[]),
-            (Some(one), None) | (None, Some(one)) => report_ready(control, &[one.as_fd()]),
-            (Some(terminal), Some(attempts)) => report_ready(control, &[terminal.as_fd(), attempts.as_fd()]),
+            (Some(terminal), None) => report_ready(control, &[terminal]),
+            (None, Some(attempts)) => report_ready(control, &attempts),
+            (Some(terminal), Some([listener, root])) => report_ready(control, &[terminal, listener, root]),
         }
     }
 
@@ -34,7 +36,7 @@ impl Handed {
             None => None,
         };
         let attempts = match jail.attempts {
-            Attempts::Seen => Some(descriptors.next()?),
+            Attempts::Seen => Some([descriptors.next()?, descriptors.next()?]),
             Attempts::Unseen => None,
         };
         descriptors.next().is_none().then_some(Self { terminal, attempts })

@@ -42,6 +42,7 @@
 //! ```
 
 mod assembly;
+mod attempts;
 mod cause;
 mod cgroup;
 mod clock;
@@ -52,6 +53,7 @@ mod gpu;
 mod handed;
 mod init;
 mod jail;
+mod judge;
 mod landlock;
 mod layout;
 mod limits;
@@ -64,11 +66,14 @@ mod procfs;
 mod run;
 mod setup;
 mod sys;
+mod target;
 mod tasks;
 mod usage;
 mod walls;
+mod watched;
 
 pub use aseptic_model::{Clock, Gpus};
+pub use attempts::{Action, Attempt, AttemptListener, Target, Verdict};
 pub use cgroup::remove_group;
 pub use error::PrepareError;
 pub use gpu::{GpuError, gpu_mounts};

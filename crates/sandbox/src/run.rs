@@ -8,6 +8,7 @@ use rustix::event::EventfdFlags;
 use rustix::fs::{FileType, inotify};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType};
 
+use crate::attempts::AttemptListener;
 use crate::cgroup::{Doors, Group};
 use crate::compile::{Compiled, Step, compile};
 use crate::error::PrepareError;
@@ -18,7 +19,7 @@ use crate::limits::{Enforcement, Enforcing};
 use crate::message::{Report, START, receive_first};
 use crate::opened::Opened;
 use crate::process::Process;
-use crate::setup::{COMPILED_STEPS_FROM, FIXED_STEPS, Given};
+use crate::setup::{COMPILED_STEPS_FROM, FIXED_STEPS, Given, JOIN_STEP, LISTEN_STEP};
 use crate::sys::{self, Forked};
 use crate::usage::{Meter, OutOfMemory, Usage};
 
@@ -48,8 +49,10 @@ pub struct Streams {
 pub struct Prepared {
     process: Process,
     opened: Opened,
-    handed: Handed,
     enforced: Vec<Enforcement>,
+    /// Moves on to [`Running::attempts`] if nobody takes it. A thread that calls
+    /// [`AttemptListener::watch`] before the start lets the program wait least.
+    pub attempts: Option<AttemptListener>,
     leftovers: Leftovers,
 }
 
@@ -70,7 +73,11 @@ pub struct Running {
     pub opened: Opened,
     /// What enforces each limit of this jail.
     pub enforced: Vec<Enforcement>,
-    handed: Handed,
+    /// What the program attempts, with [`Attempts::Seen`]. Whatever opens a file in the jail waits until
+    /// somebody calls [`AttemptListener::watch`], the program's start included.
+    ///
+    /// [`Attempts::Seen`]: crate::Attempts::Seen
+    pub attempts: Option<AttemptListener>,
 }
 
 /// How a jail ended. In every case no process of it is left.
@@ -176,15 +183,19 @@ fn make(
         Some(Report::Ready) => {
             let handed = Handed::received(jail, handed).ok_or(PrepareError::Vanished)?;
             let opened = Opened::new(opened, jail.watched.len());
-            Ok(Prepared { process, opened, handed, enforced: enforcing.all, leftovers: Leftovers(compiled) })
+            let attempts = handed.attempts.map(|[listener, root]| AttemptListener::new(listener, root));
+            let enforced = enforcing.all;
+            Ok(Prepared { process, opened, enforced, attempts, leftovers: Leftovers(compiled) })
         }
         Some(Report::Failed { step, error }) => {
             let source = io::Error::from_raw_os_error(error);
+            let step_name = describe(&compiled, step);
             match compiled_step(&compiled, step) {
+                None if step_name == LISTEN_STEP => Err(PrepareError::Attempts(source)),
                 Some(Step::Watch { .. }) if matches!(error, libc::ENOSPC | libc::ENOMEM) => {
                     Err(PrepareError::Watches(source))
                 }
-                _ => Err(PrepareError::Step { step: describe(&compiled, step), source }),
+                _ => Err(PrepareError::Step { step: step_name, source }),
             }
         }
         _ => Err(PrepareError::Vanished),
@@ -235,6 +246,7 @@ fn describe(compiled: &Compiled, number: u32) -> String {
     match (compiled_step(compiled, number), fixed) {
         (Some(step), _) => step.describe(),
         (None, Some(description)) => (*description).to_owned(),
+        (None, None) if number == JOIN_STEP => "join the control groups of the jail".to_owned(),
         (None, None) => "set up the jail".to_owned(),
     }
 }
@@ -256,9 +268,9 @@ impl Prepared {
 
 impl Prepared {
     fn running(self) -> Running {
-        let Self { process, opened, handed, enforced, leftovers } = self;
+        let Self { process, opened, enforced, attempts, leftovers } = self;
         drop(leftovers);
-        Running { process, opened, enforced, handed }
+        Running { process, opened, enforced, attempts }
     }
 }
 

@@ -37,7 +37,7 @@ pub(crate) const OPENED: RawFd = 4;
 const KEPT: RawFd = 5;
 
 /// Steps that every jail has, in this order; those of its [`Compiled`] come around the seventh.
-pub(crate) const FIXED_STEPS: [&str; 14] = [
+pub(crate) const FIXED_STEPS: [&str; 15] = [
     "arrange the descriptors of the jail",
     "map the user of the jail",
     "leave the session keyring and the host's names",
@@ -51,12 +51,15 @@ pub(crate) const FIXED_STEPS: [&str; 14] = [
     "close what only the set-up needed",
     "drop every privilege",
     "enforce the rules of Landlock",
+    LISTEN_STEP,
     "install the system call filter",
-    "join the control groups of the jail",
 ];
 
-/// Number of the step that comes first of all, while the descriptors are still the supervisor's.
-pub(crate) const JOIN_STEP: u32 = 13;
+/// Number of the step that comes before all others, while the descriptors are still the supervisor's.
+pub(crate) const JOIN_STEP: u32 = COMPILED_STEPS_FROM - 1;
+
+/// Its failure has an error of its own: it is a report that is missing, not a wall.
+pub(crate) const LISTEN_STEP: &str = "listen to what the job attempts";
 
 /// Number of the first compiled step in a failure.
 pub(crate) const COMPILED_STEPS_FROM: u32 = 100;
@@ -89,8 +92,10 @@ pub(crate) fn set_up(jail: &Compiled, given: &Given<'_>) -> core::result::Result
     fixed(10, sys::close_from(lowest(given).cast_unsigned()))?;
     fixed(11, drop_privileges(jail))?;
     fixed(12, jail.landlock.as_ref().map_or(Ok(()), Rules::enforce))?;
-    fixed(13, jail.filter.install())?;
-    Ok(Handed::default())
+    // From here on this process makes no call of those that the listener hears of: nobody listens yet.
+    let attempts = fixed(13, listen(jail))?;
+    fixed(14, jail.filter.install())?;
+    Ok(Handed { attempts, ..Handed::default() })
 }
 
 fn fixed<T>(number: u32, result: Result<T>) -> core::result::Result<T, (u32, Errno)> {
@@ -249,6 +254,13 @@ fn drop_privileges(jail: &Compiled) -> Result<()> {
         CapabilitySets { effective: none, permitted: none, inheritable: none },
     )?;
     rustix::thread::set_no_new_privs(true)
+}
+
+fn listen(jail: &Compiled) -> Result<Option<[OwnedFd; 2]>> {
+    let Some(filter) = &jail.attempts else { return Ok(None) };
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let root = rustix::fs::openat(CWD, c"/", flags, Mode::empty())?;
+    Ok(Some([filter.listen()?, root]))
 }
 
 pub(crate) fn write_file(directory: impl AsFd, path: &CStr, bytes: &[u8]) -> Result<()> {

@@ -5,6 +5,7 @@
 #![expect(unsafe_code, reason = "the one module of the workspace that makes raw system calls")]
 
 pub(crate) mod landlock;
+pub(crate) mod notify;
 mod process;
 
 use std::cell::UnsafeCell;

@@ -35,6 +35,7 @@ pub use export::{Existing, ExportError, Exported};
 pub use import::{Ignore, ImportError, ImportOptions, Imported, Links, Progress, Special, Step};
 pub use object::Store;
 pub use remove::{RemoveError, remove_tree};
+pub use rules::{Rule, rule_against};
 pub use tree::{EntryKind, Snapshot, Tree, TreeEntry, TreeError};
 pub use verify::{Verified, VerifyError};
 pub use view::ViewError;

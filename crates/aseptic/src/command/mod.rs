@@ -3,6 +3,7 @@
 pub(crate) mod catalog;
 pub(crate) mod completions;
 pub(crate) mod dataset;
+mod denied;
 pub(crate) mod doctor;
 pub(crate) mod export;
 pub(crate) mod init;

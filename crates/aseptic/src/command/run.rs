@@ -4,9 +4,10 @@ use std::process::ExitCode;
 use aseptic_model::{
     ByteSize, Clock, Endpoint, ExperimentName, Gpus, InputName, InputRef, RunRecord, Status, describe_ms,
 };
-use aseptic_runner::{CodeChoice, Request};
+use aseptic_runner::{Attempts, CodeChoice, Request};
 
-use crate::context::{Context, Shown, directory_of, home_directory};
+use super::denied;
+use crate::context::{Context, Shown, directory_of, home_directory, program_directories};
 use crate::failure::{Failure, RUN_DENIED, RUN_FAILED, RUN_LIMITED};
 use crate::signals::Caught;
 
@@ -23,6 +24,12 @@ use crate::signals::Caught;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
+    /// Report what the job was denied, with what would allow it: files, programs, connections
+    ///
+    /// A report, not a wall: the job is denied the same without it. What is on this machine and not in the
+    /// run is named, what is nowhere is not; files that a job only asks about (stat) are not seen.
+    #[arg(long)]
+    explain: bool,
     #[command(flatten)]
     wanted: Wanted,
 }
@@ -32,6 +39,7 @@ Examples:
   aseptic run train --param lr=0.01
   aseptic run --data train=digits@2 --limit wall=1h -- python3 train.py --epochs 3
   aseptic run --data model=run:train/out/model.joblib -- python3 evaluate.py
+  aseptic run --explain -- python3 train.py /home/me/digits.csv
   aseptic run --json train > result.json";
 
 /// What to run: shared by `plan` and `run`.
@@ -109,19 +117,33 @@ impl Wanted {
             clock: self.clock,
             code,
             home_directory: home_directory(),
+            attempts: Attempts::Unseen,
+            programs: Vec::new(),
         }
     }
 }
 
 pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failure> {
-    let request = args.wanted.request(context);
+    let mut request = args.wanted.request(context);
+    if args.explain {
+        request.attempts = Attempts::Seen;
+        request.programs = program_directories();
+    }
     let mut home = context.home()?;
     let shown = if context.json() { Shown::Stderr } else { Shown::Streams };
-    let record = aseptic_runner::run(&mut home, &request, Caught::new, &mut context.observer(shown))?;
+    let mut observer = context.observer(shown);
+    let record = aseptic_runner::run(&mut home, &request, Caught::new, &mut observer)?;
+    let tail = observer.into_tail();
     if context.json() {
         context.document(&record)?;
     }
     summarise(context, &record);
+    if record.observed.is_some() {
+        context.complain(denied::describe(&record));
+    } else if record.status == Status::Failed && denied::looks_denied(&record, &tail) {
+        let again = denied::explained(std::env::args().collect());
+        context.say(format_args!("  help: `{again}` shows what the run was denied and what would allow it"));
+    }
     Ok(ExitCode::from(exit_code(&record)))
 }
 
@@ -156,7 +178,8 @@ fn summarise(context: &Context, record: &RunRecord) {
         record.status, record.run
     ));
     let raise = key_to_raise(record.status);
-    if (looks_denied(record) || raise.is_some()) && record.reason.is_some() && context.quiet() {
+    let not_executed = record.exit_code.is_some_and(|code| code >= 126) && record.reason.is_some();
+    if (not_executed || raise.is_some()) && context.quiet() {
         // A program that is not there is an error, and so is a limit.
         context.complain(format_args!("{}{how}", record.status));
     }
@@ -167,7 +190,7 @@ fn summarise(context: &Context, record: &RunRecord) {
         let sure = if record.lineage.complete { "" } else { " or more: the list is not complete" };
         context.say(format_args!("  read {read} of {all} input files{sure}"));
     }
-    if let Some(usage) = record.usage.as_ref().filter(|_| !looks_denied(record)) {
+    if let Some(usage) = record.usage.as_ref().filter(|_| !not_executed) {
         context.say(format_args!("  used {}", crate::table::usage(usage)));
     }
     let files = crate::table::amount(record.outputs.len() as u64, bytes);
@@ -184,11 +207,6 @@ fn summarise(context: &Context, record: &RunRecord) {
     }
     if let Some(raise) = raise {
         context.complain(format_args!("  help: {raise}"));
-    }
-    if record.status == Status::Failed && looks_denied(record) {
-        context.say(
-            "  help: the run sees only /work, /data, /out and the system's programs; name more with `--data`",
-        );
     }
 }
 
@@ -207,11 +225,6 @@ fn key_to_raise(status: Status) -> Option<&'static str> {
 }
 
 const OUTPUTS_SHOWN: usize = 10;
-
-/// A program that was not found is the commonest way to meet the walls.
-fn looks_denied(record: &RunRecord) -> bool {
-    matches!(record.exit_code, Some(126 | 127))
-}
 
 /// Milliseconds of a record, which are never negative and far below 2^53.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rounded and never negative")]

@@ -106,6 +106,10 @@ fn describe(record: &RunRecord) -> String {
     for skipped in &record.skipped {
         line("not kept", format!("{}: {}", skipped.path, skipped.reason));
     }
+    for denied in &record.denied {
+        let why = denied.reason.map_or("", |reason| reason.as_str());
+        line("denied", format!("{} {} ({} times): {why}", denied.action, denied.target, denied.count));
+    }
     for wall in &record.walls {
         let detail = wall.detail.as_deref().unwrap_or("");
         match wall.state {

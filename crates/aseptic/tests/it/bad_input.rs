@@ -109,7 +109,7 @@ fn a_command_that_does_not_exist() {
     run [run]  plan [short]  no-such-program
     failed: could not execute `no-such-program` in the run: No such file or directory (os error 2) after [duration] ([duration] of aseptic's own)  run [run]
       kept 0 files, 0 B; `aseptic show [run]` has everything
-      help: the run sees only /work, /data, /out and the system's programs; name more with `--data`
+      help: `aseptic run --explain -- no-such-program` shows what the run was denied and what would allow it
     ");
     world.write("script.sh", "#!/bin/sh\n");
     let output = world.output(&["run", "--", "./script.sh"]);

@@ -50,6 +50,56 @@ fn equal_plans_have_equal_digests() {
     assert_ne!(first, plan(&["--param", "lr=1", "--", "true"]));
 }
 
+/// However a file is read, it is opened; a listing opens no file.
+#[test]
+fn lineage_is_what_was_opened_however_that_was() {
+    let world = World::new();
+    for name in ["mapped", "sub/by-link", "by-descriptor", "looked-at", "other/listed"] {
+        world.write(&format!("d/{name}"), "x\n");
+    }
+    std::os::unix::fs::symlink("sub/by-link", world.path("project/d/link")).unwrap();
+    world.ok(&["dataset", "add", "d", "--name", "d"]);
+    let script = "
+import mmap, os
+os.chdir('/data/d')
+print(mmap.mmap(os.open('mapped', os.O_RDONLY), 0, prot=mmap.PROT_READ)[:])
+open('link').read()
+handle = os.open('by-descriptor', os.O_PATH)
+os.read(os.open(f'/proc/self/fd/{handle}', os.O_RDONLY), 1)
+os.stat('looked-at'); os.readlink('link'); os.listdir('other'); list(os.walk('/data'))
+try:
+    open('looked-at', 'w')
+except OSError:
+    pass";
+    for options in [&[][..], &["--explain"]] {
+        let data = ["--no-code", "--data", "d=d", "--", "/usr/bin/python3", "-c", script];
+        let (code, run) = world.run_json(&[options, &data].concat());
+        assert_eq!((code, &run["lineage"]["complete"]), (0, &true.into()), "{run:#}");
+        assert_eq!(
+            run["lineage"]["read"]["d"],
+            serde_json::json!(["by-descriptor", "mapped", "sub/by-link"])
+        );
+    }
+}
+
+/// More directories than are watched: what is in the list was opened, and the record says that more may
+/// have been.
+#[test]
+fn too_many_directories_make_lineage_incomplete() {
+    let world = World::new();
+    for number in 0..4_100 {
+        world.write(&format!("d/{number:04}/x"), "");
+    }
+    world.ok(&["dataset", "add", "d", "--name", "d"]);
+    let (_, run) =
+        world.run_json(&["--no-code", "--data", "d=d", "--", "cat", "/data/d/0000/x", "/data/d/4099/x"]);
+    let lineage = &run["lineage"];
+    assert_eq!(lineage["complete"], false);
+    assert_eq!(lineage["read"]["d"], serde_json::json!(["0000/x"]));
+    let why = lineage["incomplete_because"].as_str().unwrap();
+    assert!(why.contains("directories of the inputs were not watched"), "{why}");
+}
+
 #[test]
 fn lineage_goes_through_runs() {
     let world = World::new();

@@ -213,6 +213,7 @@ pub(crate) fn record(run: &RunId, job: &Job, status: Status) -> RunRecord {
         skipped: Vec::new(),
         labels: BTreeSet::new(),
         denied: Vec::new(),
+        observed: None,
         logs: Logs { stdout: None, stderr: None },
         limits: Limits::default(),
         walls: Vec::new(),

@@ -44,7 +44,7 @@ pub(crate) struct Place {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ready {
     Yes,
-    /// They have to be enabled; it is the root of all groups, in which processes may be all the same.
+    /// They have to be enabled; no process is in it itself, or it is the root of all, where one may be.
     Enable,
     /// The supervisor has to leave it, and then to enable them.
     MoveAndEnable,
@@ -119,12 +119,17 @@ fn v2(hierarchy: &Hierarchy) -> Unified {
             best.offered = offered;
         }
     };
-    for group in own.ancestors().take_while(|group| group.starts_with(&hierarchy.mounted)) {
-        // Moving a process needs the right to write to the nearest group above both ends, which is this one.
-        if !may_write(group) || !may_write(&group.join("cgroup.procs")) {
-            break;
-        }
+    // Moving a process needs the right to write to the nearest group above both ends, which is this one.
+    let writable = |group: &&Path| may_write(group) && may_write(&group.join("cgroup.procs"));
+    let groups = own.ancestors().take_while(|group| group.starts_with(&hierarchy.mounted));
+    let groups: Vec<_> = groups.take_while(writable).collect();
+    for group in &groups {
         consider(group, listed(group, "cgroup.subtree_control"), Ready::Yes);
+    }
+    // Delegated, and not used yet by whoever it was delegated to.
+    let unused = |group: &&&Path| may_write(&group.join("cgroup.subtree_control")) && is_empty(group);
+    for group in groups.iter().filter(unused) {
+        consider(group, listed(group, "cgroup.controllers"), Ready::Enable);
     }
     let is_root = !own.join("cgroup.type").exists();
     if may_write(own) && may_write(&own.join("cgroup.subtree_control")) && (is_root || is_alone(own)) {
@@ -139,6 +144,11 @@ fn v2(hierarchy: &Hierarchy) -> Unified {
 /// Whether this process is the only one in a group.
 fn is_alone(group: &Path) -> bool {
     text(group.join("cgroup.procs")).trim() == std::process::id().to_string()
+}
+
+/// Whether no process is in a group itself.
+fn is_empty(group: &Path) -> bool {
+    fs::read_to_string(group.join("cgroup.procs")).is_ok_and(|members| members.trim().is_empty())
 }
 
 fn listed(group: &Path, file: &str) -> Vec<Controller> {
@@ -292,6 +302,14 @@ mod tests {
         let (_place, hierarchy) = unified("up/scope", &groups);
         let place = v2(&hierarchy).place.unwrap();
         assert!(place.parent.ends_with("up") && place.ready == Ready::Yes, "{place:?}");
+    }
+
+    #[test]
+    fn a_delegated_group_above_that_nobody_uses_yet_is_used() {
+        let groups = [("user", "cpu memory pids", "", ""), ("user/shell", "", "", "1\n2\n")];
+        let (_place, hierarchy) = unified("user/shell", &groups);
+        let place = v2(&hierarchy).place.unwrap();
+        assert!(place.parent.ends_with("user") && place.ready == Ready::Enable, "{place:?}");
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! in the attempt would look like a strong jail.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test that cannot go on fails by panicking")]
 
+mod attempts;
 mod environment;
 mod fidelity;
 mod hostile;

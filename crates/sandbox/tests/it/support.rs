@@ -7,7 +7,9 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use aseptic_sandbox::{Access, Ended, Jail, Mount, Prepared, Streams, Upper, prepare, system_mounts};
+use aseptic_sandbox::{
+    Access, Attempt, Ended, Jail, Mount, Prepared, Streams, Target, Upper, prepare, system_mounts,
+};
 
 pub(crate) const PYTHON: &str = "/usr/bin/python3";
 
@@ -122,10 +124,35 @@ impl Pipes {
 }
 
 pub(crate) fn run(jail: &Jail) -> Output {
+    run_watched(jail).0
+}
+
+/// An attempt as text, such as `open /etc/passwd Allowed`.
+pub(crate) fn shown(attempt: &Attempt<'_>) -> String {
+    let target = match attempt.target {
+        Target::Path(path) => String::from_utf8_lossy(path).into_owned(),
+        Target::Address(address) => address.to_string(),
+    };
+    format!("{:?} {target} {:?}", attempt.action, attempt.verdict)
+}
+
+/// Runs the jail and gives what it attempted, if that is seen.
+pub(crate) fn run_watched(jail: &Jail) -> (Output, Vec<String>) {
     let (prepared, mut pipes) = prepared(jail);
     let mut running = prepared.start();
-    let (printed, complained) = pipes.read_all();
-    Output { ended: running.wait(), printed, complained }
+    let listener = running.attempts.take();
+    std::thread::scope(|scope| {
+        let watching = scope.spawn(move || {
+            let mut seen = Vec::new();
+            if let Some(mut listener) = listener {
+                listener.watch(|attempt| seen.push(shown(&attempt))).unwrap();
+            }
+            seen
+        });
+        let (printed, complained) = pipes.read_all();
+        let output = Output { ended: running.wait(), printed, complained };
+        (output, watching.join().unwrap())
+    })
 }
 
 /// The same program on the host.

@@ -134,6 +134,13 @@ fn git_rules() {
     assert_eq!(env.paths(&snapshot.digest).join(" "), expected);
     // Without the option all of it comes.
     assert_eq!(env.import("source").snapshot.files, 18);
+    // The same rules can be asked for one by one.
+    let rule = |path: &str| {
+        let rule = aseptic_store::rule_against(&env.path("source"), path.as_bytes()).unwrap();
+        rule.map_or(String::new(), |rule| format!("{}: {}", rule.file, rule.line))
+    };
+    let asked = ["build/x", "sub/b.tmp", "private/key", "keep.log"].map(rule);
+    assert_eq!(asked, [".gitignore: /build/", "sub/.gitignore: *.tmp", "", ""]);
 }
 
 #[test]
