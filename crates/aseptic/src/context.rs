@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use aseptic_model::{Class, ProjectName};
-use aseptic_runner::{Event, Home, Observer, Request, SPEC_FILE, Step, Stream};
+use aseptic_runner::{Event, Home, Observer, Request, SPEC_FILE, Step, Stopped, Stream, TerminalSize};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::cli::Global;
 use crate::failure::{Failure, RUN_FAILED};
+use crate::terminal::Console;
 
 /// Settings and outputs of one command.
 #[derive(Debug)]
@@ -143,8 +144,15 @@ impl Context {
 
     /// Shows the events of a use case.
     pub(crate) fn observer(&self, shown: Shown) -> Shower<'_> {
-        let tail = VecDeque::new();
-        Shower { context: self, shown, bar: None, stdout: io::stdout(), stderr: io::stderr(), tail }
+        Shower {
+            context: self,
+            shown,
+            bar: None,
+            stdout: io::stdout(),
+            stderr: io::stderr(),
+            console: Console::nothing(),
+            tail: VecDeque::new(),
+        }
     }
 }
 
@@ -169,6 +177,7 @@ pub(crate) struct Shower<'c> {
     stderr: io::Stderr,
     /// The end of what the job printed.
     tail: VecDeque<u8>,
+    console: Console,
 }
 
 /// How much of it is looked at for the reason of a failure: the last lines of a traceback.
@@ -176,9 +185,14 @@ const TAIL_BYTES: usize = 4 << 10;
 
 impl Observer for Shower<'_> {
     fn event(&mut self, event: Event<'_>) {
+        if !matches!(event, Event::Import(_)) {
+            self.bar = None; // It is gone before anything else is printed.
+        }
         match event {
-            Event::Import(progress) => return self.progress(&progress),
-            Event::Output(stream, bytes) => self.output(stream, bytes),
+            Event::Import(progress) => self.progress(&progress),
+            Event::Output(stream, bytes) => {
+                self.print(stream, bytes);
+            }
             Event::Note(note) => self.context.say(format_args!("note: {note}")),
             Event::Recovered(run) => self.context.say(format_args!(
                 "note: sealed run {run} as aborted, since its supervisor had died; its outputs are kept"
@@ -187,17 +201,46 @@ impl Observer for Shower<'_> {
                 let command = crate::table::command(&plan.command);
                 self.context.say(format_args!("run {run}  plan {}  {command}", digest.short()));
             }
-            Event::Decided(_) | Event::Started | Event::Sealing => {}
+            Event::Sealing => self.console.leave(),
+            Event::Decided(_) | Event::Started => {}
         }
-        self.bar = None;
     }
 
     fn sink(&self, stream: Stream) -> Option<BorrowedFd<'_>> {
         match (self.shown, stream) {
-            (Shown::Nothing, _) => None,
+            (Shown::Nothing, _) | (_, Stream::Stdin) => None,
             (Shown::Streams, Stream::Stdout) => Some(self.stdout.as_fd()),
             (Shown::Streams, Stream::Stderr) | (Shown::Stderr, _) => Some(self.stderr.as_fd()),
         }
+    }
+
+    fn output(&mut self, stream: Stream, bytes: &[u8]) -> Option<usize> {
+        let shown = self.console.show(stream, bytes);
+        shown.or_else(|| self.print(stream, bytes).then_some(bytes.len()))
+    }
+
+    fn input(&self) -> Option<BorrowedFd<'_>> {
+        self.console.input()
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.console.read(buffer)
+    }
+
+    fn terminal_size(&self) -> Option<TerminalSize> {
+        self.console.size()
+    }
+
+    fn stopped(&mut self) -> Stopped {
+        self.console.stop()
+    }
+
+    fn continued(&mut self) {
+        self.console.continued();
+    }
+
+    fn refresh(&mut self) {
+        self.console.refresh();
     }
 }
 
@@ -207,18 +250,27 @@ impl Shower<'_> {
         std::mem::take(&mut self.tail).into()
     }
 
-    fn output(&mut self, stream: Stream, bytes: &[u8]) {
+    /// Shows a job that has these streams.
+    pub(crate) fn with(mut self, console: Console) -> Self {
+        self.console = console;
+        self
+    }
+
+    /// False when nobody reads there any more.
+    fn print(&mut self, stream: Stream, bytes: &[u8]) -> bool {
         self.tail.extend(&bytes[bytes.len().saturating_sub(TAIL_BYTES)..]);
         self.tail.drain(..self.tail.len().saturating_sub(TAIL_BYTES));
-        // The log keeps every byte whether or not anyone still reads here.
-        let _ = match (self.shown, stream) {
-            (Shown::Nothing, _) => Ok(()),
+        self.console.shown(stream, bytes);
+        // Other errors, such as of a full disk, lose only what is shown: the log keeps every byte.
+        let written = match (self.shown, stream) {
+            (Shown::Nothing, _) | (_, Stream::Stdin) => Ok(()),
             (Shown::Streams, Stream::Stdout) => {
                 let mut stdout = io::stdout().lock();
                 stdout.write_all(bytes).and_then(|()| stdout.flush())
             }
             (Shown::Streams, Stream::Stderr) | (Shown::Stderr, _) => io::stderr().lock().write_all(bytes),
         };
+        !written.is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     }
 
     fn progress(&mut self, progress: &aseptic_runner::Progress) {
@@ -248,6 +300,7 @@ impl Drop for Shower<'_> {
         if let Some(bar) = self.bar.take() {
             bar.finish_and_clear();
         }
+        self.console.finish(!self.context.quiet());
     }
 }
 

@@ -10,6 +10,7 @@ mod context;
 mod failure;
 mod signals;
 mod table;
+mod terminal;
 
 use std::process::ExitCode;
 use std::sync::Arc;

@@ -5,21 +5,35 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
 
 use aseptic_runner::Signals;
-use signal_hook::consts::signal::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
+use signal_hook::consts::signal::{
+    SIGCONT, SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGTSTP, SIGUSR1, SIGUSR2, SIGWINCH,
+};
 use signal_hook::iterator::backend::SignalDelivery;
 use signal_hook::iterator::exfiltrator::SignalOnly;
 
-const PASSED_ON: [i32; 7] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH];
+const PASSED_ON: [i32; 9] = [SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH, SIGTSTP, SIGCONT];
 
-/// Takes over the signals of this process that a job should get.
+/// Takes over the signals of this process that a job should get. What the caller had ignored, as nohup(1)
+/// and background jobs of a script do, stays ignored.
 pub(crate) struct Caught(SignalDelivery<UnixStream, SignalOnly>);
 
 impl Caught {
     pub(crate) fn new() -> io::Result<Self> {
         let (read, write) = UnixStream::pair()?;
         read.set_nonblocking(true)?;
-        SignalDelivery::with_pipe(read, write, SignalOnly, PASSED_ON).map(Self)
+        let ignored = ignored();
+        let caught = PASSED_ON.into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0);
+        SignalDelivery::with_pipe(read, write, SignalOnly, caught).map(Self)
     }
+}
+
+/// The signals that this process ignores, one bit each from the lowest; none if that cannot be known.
+///
+/// Source: proc_pid_status(5).
+fn ignored() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0)
 }
 
 impl Signals for Caught {

@@ -31,7 +31,7 @@ pub use path::{FilePath, FilePathError, escape_bytes};
 pub use plan::{Code, Environment, Host, Input, InputSource, Limits, PLAN_FORMAT, Package, Plan, Python};
 pub use quantity::{ByteSize, QuantityError, Timestamp, describe_ms, parse_duration};
 pub use record::{
-    Denied, DeniedReason, Lineage, Log, Logs, Observed, Output, OutputLink, RUN_SCHEMA, RunRecord, Skipped,
-    Status, Usage, Wall, WallState,
+    Denied, DeniedReason, Given, Lineage, Log, Logs, Observed, Output, OutputLink, RUN_SCHEMA, RunRecord,
+    Skipped, Status, Usage, Wall, WallState,
 };
 pub use reference::{Endpoint, EndpointError, InputRef, InputRefError, RunRef};

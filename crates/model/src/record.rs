@@ -74,7 +74,7 @@ pub struct RunRecord {
     /// How far that was; nothing of it was seen without this, so an empty list means nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed: Option<Observed>,
-    /// What it printed.
+    /// What it printed, and what it was given on standard input.
     pub logs: Logs,
     /// The bounds it ran under.
     pub limits: Limits,
@@ -261,7 +261,7 @@ pub struct Observed {
     pub unlisted: u64,
 }
 
-/// What a run printed.
+/// What a run printed, and what it was given on standard input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Logs {
@@ -269,6 +269,19 @@ pub struct Logs {
     pub stdout: Option<Log>,
     /// Standard error.
     pub stderr: Option<Log>,
+    /// What it was given on standard input, if anything.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdin: Option<Given>,
+}
+
+/// What a run was given on standard input.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Given {
+    /// What a person typed on its terminal, which is not kept: it may be a password.
+    Terminal,
+    /// These bytes of a file or another program. The run may not have read all of them.
+    Piped(Log),
 }
 
 /// One stream of a run.

@@ -1,5 +1,5 @@
-//! Execute: show and keep what the job prints, note what it opens, pass signals on, enforce the clock and
-//! what a [`watcher`] finds.
+//! Execute: show and keep what the job prints, pass input and signals on, note what it opens, enforce the
+//! clock and what a [`watcher`] finds.
 
 mod disk;
 mod lineage;
@@ -16,9 +16,11 @@ use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::attempts::{Attempted, Listening};
 use crate::home::{HomeError, io_error};
-use crate::observer::{Observer, Signals, Stream};
+use crate::input::{Feed, FromInput};
+use crate::observer::{Observer, Signals, Stopped, Stream};
 use crate::output::{Tee, is_writable};
 use crate::provision::{Provisioned, RunDir};
+use crate::streams::OurTerminal;
 
 use lineage::LineageBuilder;
 pub(crate) use watcher::Reached;
@@ -40,8 +42,10 @@ pub(crate) struct Executed {
     pub(crate) ended: Ended,
     pub(crate) cause: Option<Cause>,
     pub(crate) lineage: Lineage,
-    /// Bytes of stdout and stderr that were not kept.
-    pub(crate) dropped: [u64; 2],
+    /// Bytes of each stream that were not kept.
+    pub(crate) dropped: Vec<(Stream, u64)>,
+    /// What it was given on standard input, with the bytes that were not kept.
+    pub(crate) given: Option<FromInput>,
     pub(crate) duration: Duration,
     pub(crate) usage: Option<Usage>,
     /// What enforced the limits of the jail.
@@ -83,15 +87,20 @@ pub(crate) fn execute(
     signals: &mut dyn Signals,
     observer: &mut dyn Observer,
 ) -> Result<Executed, HomeError> {
-    let Provisioned { prepared, pipes: [stdout, stderr], watched, unwatched, listening } = provisioned;
+    let Provisioned { prepared, ends, watched, unwatched, listening } = provisioned;
+    let mut logs = Vec::new();
+    for (stream, from) in ends.outputs {
+        let name = if stream == Stream::Stdout { "logs/stdout" } else { "logs/stderr" };
+        logs.push(Tee::new(stream, from, &dir.join(name))?);
+    }
+    let feed = Feed::new(ends.stdin, &dir.join("logs/stdin"))?;
     let running = prepared.start();
     let eyes = Eyes::new(running.meter(), limits, dir.path.clone());
     let watcher = eyes.clone().map(Watcher::start).transpose();
     let mut supervisor = Supervisor {
-        logs: [
-            Tee::new(Stream::Stdout, stdout, &dir.join("logs/stdout"))?,
-            Tee::new(Stream::Stderr, stderr, &dir.join("logs/stderr"))?,
-        ],
+        logs,
+        feed,
+        terminal: ends.terminal,
         watcher: watcher.map_err(|source| io_error("start to watch", &dir.path, source))?,
         running,
         lineage: LineageBuilder::new(watched, unwatched),
@@ -104,11 +113,13 @@ pub(crate) fn execute(
     supervisor.clock.at_the_end(ended, &supervisor.running, limits, eyes);
     let rest = supervisor.finish()?;
     let attempted = listening.map(Listening::finish);
+    supervisor.clock.interrupted(supervisor.feed.keys.signal, ended);
     Ok(Executed {
         ended,
         cause: supervisor.clock.cause,
         lineage: supervisor.lineage.done(),
-        dropped: [supervisor.logs[0].dropped, supervisor.logs[1].dropped],
+        dropped: supervisor.logs.iter().map(|tee| (tee.stream, tee.log.dropped)).collect(),
+        given: supervisor.feed.given(),
         duration,
         usage: supervisor.running.usage().cloned(),
         enforced: supervisor.running.enforced.clone(),
@@ -120,101 +131,147 @@ pub(crate) fn execute(
 struct Supervisor {
     watcher: Option<Watcher>,
     running: Running,
-    logs: [Tee; 2],
+    logs: Vec<Tee>,
+    feed: Feed,
+    terminal: Option<OurTerminal>,
     lineage: LineageBuilder,
     clock: Clock,
+}
+
+/// What the supervisor waits for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Awaited {
+    End,
+    Signals,
+    Opened,
+    Stop,
+    Limit,
+    Input,
+    Output(usize),
 }
 
 impl Supervisor {
     fn watch(&mut self, signals: &mut dyn Signals, observer: &mut dyn Observer) -> Result<Ended, HomeError> {
         loop {
+            observer.refresh();
             let ready = self.wait_for_something(signals, observer)?;
-            if ready.opened {
-                self.lineage.drain(&mut self.running);
-            }
-            for (log, ready) in self.logs.iter_mut().zip(ready.output) {
-                match (ready, log.waiting) {
-                    (false, _) => {}
-                    (true, true) => log.waiting = false, // Whoever reads our output reads on.
-                    (true, false) if is_writable(observer.sink(log.stream)) => log.pump(observer)?,
-                    (true, false) => log.waiting = true,
+            for ready in &ready {
+                match ready {
+                    Awaited::End => {} // Last, when everything else that came with it is done.
+                    Awaited::Opened => self.lineage.drain(&mut self.running),
+                    Awaited::Output(number) => self.show(*number, observer)?,
+                    Awaited::Input => self.feed.pump(observer),
+                    Awaited::Stop => self.stop(observer),
+                    Awaited::Limit => {
+                        if let Some(reached) = self.watcher.as_ref().and_then(Watcher::found) {
+                            self.clock.reached(reached, &self.running);
+                        }
+                    }
+                    Awaited::Signals => {
+                        for signal in signals.take() {
+                            self.pass_on(signal, observer);
+                        }
+                    }
                 }
             }
-            if ready.signals {
-                for signal in signals.take() {
-                    self.clock.signal(signal, &self.running);
-                }
-            }
-            if ready.ended {
+            if ready.contains(&Awaited::End) {
                 let ended = self.running.wait();
                 if ended != Ended::Exited(0) {
                     self.clock.check_disk(); // It may have met the end of the disk before we did.
                 }
                 return Ok(ended);
             }
-            if ready.watcher
-                && let Some(reached) = self.watcher.as_ref().and_then(Watcher::found)
-            {
-                self.clock.reached(reached, &self.running);
+            if self.feed.keys.insisted {
+                self.clock.cause.get_or_insert(Cause::Signal(signal::QUIT));
+                self.running.kill();
             }
             self.clock.check(&self.running);
         }
     }
 
-    fn wait_for_something(&self, signals: &dyn Signals, observer: &dyn Observer) -> Result<Ready, HomeError> {
+    fn wait_for_something(
+        &self,
+        signals: &dyn Signals,
+        observer: &dyn Observer,
+    ) -> Result<Vec<Awaited>, HomeError> {
         let wait = self.clock.next_check();
         let timeout = Timespec {
             tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(wait.subsec_nanos()),
         };
-        let ended = self.running.descriptor();
-        let signals = signals.descriptor();
-        let opened = self.running.opened.descriptor();
-        // A closed stream is always readable: ask for the end of the job in its place.
-        let output = self.logs.each_ref().map(|log| match observer.sink(log.stream) {
-            _ if !log.open => PollFd::from_borrowed_fd(ended, PollFlags::IN),
-            Some(sink) if log.waiting => PollFd::from_borrowed_fd(sink, PollFlags::OUT),
-            _ => PollFd::from_borrowed_fd(log.pipe.as_fd(), PollFlags::IN),
-        });
-        let [stdout, stderr] = output;
-        let watcher = self.watcher.as_ref().map_or(ended, Watcher::descriptor);
-        let [ended, signals, opened, watcher] =
-            [ended, signals, opened, watcher].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
-        let mut polled = [ended, signals, opened, watcher, stdout, stderr];
+        let readable = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
+        let mut awaited = vec![
+            (Awaited::Signals, readable(signals.descriptor())),
+            (Awaited::Opened, readable(self.running.opened.descriptor())),
+            (Awaited::End, readable(self.running.descriptor())),
+        ];
+        for (number, tee) in self.logs.iter().enumerate() {
+            let Some(from) = &tee.from else { continue };
+            let polled = match observer.sink(tee.stream) {
+                Some(sink) if tee.waiting => PollFd::from_borrowed_fd(sink, PollFlags::OUT),
+                _ => readable(from.as_fd()),
+            };
+            awaited.push((Awaited::Output(number), polled));
+        }
+        awaited.extend(self.running.stops().map(|fd| (Awaited::Stop, readable(fd))));
+        awaited.extend(self.watcher.iter().map(|watcher| (Awaited::Limit, readable(watcher.descriptor()))));
+        awaited.extend(self.feed.awaited(observer).map(|polled| (Awaited::Input, polled)));
+        let (awaited, mut polled): (Vec<_>, Vec<_>) = awaited.into_iter().unzip();
         match rustix::event::poll(&mut polled, Some(&timeout)) {
             Ok(_) | Err(rustix::io::Errno::INTR) => {}
             Err(error) => return Err(io_error("wait for the job in", Path::new("/"), error.into())),
         }
-        let polled = polled.map(|polled| !polled.revents().is_empty());
-        let [ended, signals, opened, watcher, stdout, stderr] = polled;
-        Ok(Ready {
-            ended,
-            signals,
-            opened,
-            watcher,
-            output: [stdout && self.logs[0].open, stderr && self.logs[1].open],
-        })
+        let ready = awaited.into_iter().zip(&polled).filter(|(_, polled)| !polled.revents().is_empty());
+        Ok(ready.map(|(awaited, _)| awaited).collect())
+    }
+
+    fn show(&mut self, number: usize, observer: &mut dyn Observer) -> Result<(), HomeError> {
+        let Some(tee) = self.logs.get_mut(number) else { return Ok(()) };
+        if tee.waiting {
+            tee.waiting = false; // Whoever reads our output reads on.
+        } else if is_writable(observer.sink(tee.stream)) {
+            tee.pump(observer)?;
+        } else {
+            tee.waiting = true;
+        }
+        Ok(())
+    }
+
+    /// The job was stopped: so is this process, until somebody continues it.
+    fn stop(&mut self, observer: &mut dyn Observer) {
+        let Some(stopped_by) = self.running.stopped() else { return };
+        match observer.stopped() {
+            Stopped::AndContinued => self.pass_on(signal::CONT, observer),
+            Stopped::Alone if stopped_by == signal::STOP => {} // As it wished, until somebody continues it.
+            // The kernel stops nothing for a terminal if nobody would continue it.
+            Stopped::Alone => self.running.signal(signal::CONT),
+        }
+    }
+
+    fn pass_on(&mut self, signal: i32, observer: &mut dyn Observer) {
+        if signal == signal::CONT {
+            observer.continued();
+        }
+        if let (signal::CONT | signal::WINCH, Some(terminal)) = (signal, &self.terminal) {
+            if let Some(size) = observer.terminal_size() {
+                terminal.resize(size);
+            }
+            if signal == signal::WINCH && terminal.controls {
+                return; // It has told its foreground.
+            }
+        }
+        self.clock.signal(signal, &self.running);
     }
 
     /// Takes what was still in the pipes and in the kernel's list. Nothing writes any more.
     fn finish(&mut self) -> Result<Vec<(Stream, Vec<u8>)>, HomeError> {
         let mut rest = Vec::new();
-        for log in &mut self.logs {
-            while log.open {
-                rest.push((log.stream, log.take()?.to_vec()));
-            }
+        for tee in &mut self.logs {
+            rest.extend(tee.rest()?.into_iter().map(|bytes| (tee.stream, bytes)));
         }
         self.lineage.drain(&mut self.running);
         Ok(rest)
     }
-}
-
-struct Ready {
-    ended: bool,
-    signals: bool,
-    opened: bool,
-    watcher: bool,
-    output: [bool; 2],
 }
 
 /// The bounds that the supervisor itself enforces.
@@ -264,7 +321,7 @@ impl Clock {
             && now >= self.started + wall
         {
             self.cause = Some(Cause::Wall(u64::try_from(wall.as_millis()).unwrap_or(u64::MAX)));
-            self.ask_to_end(libc_signal::TERM, running);
+            self.ask_to_end(signal::TERM, running);
         }
         if self.check_disk() {
             running.kill(); // Asking would give it time to fill the rest.
@@ -300,7 +357,7 @@ impl Clock {
     /// What a person or a scheduler sends goes to the job; the job decides, within the grace period.
     fn signal(&mut self, signal: i32, running: &Running) {
         match signal {
-            libc_signal::INT => {
+            signal::INT => {
                 running.signal(signal);
                 self.interrupts += 1;
                 self.cause.get_or_insert(Cause::Signal(signal));
@@ -308,7 +365,7 @@ impl Clock {
                     running.kill();
                 }
             }
-            libc_signal::TERM | libc_signal::HUP | libc_signal::QUIT => {
+            signal::TERM | signal::HUP | signal::QUIT => {
                 self.cause.get_or_insert(Cause::Signal(signal));
                 self.ask_to_end(signal, running);
             }
@@ -316,18 +373,30 @@ impl Clock {
         }
     }
 
+    /// A job that ended by what was typed was interrupted, as by a signal that came through us.
+    fn interrupted(&mut self, typed: Option<i32>, ended: Ended) {
+        let by = |signal| ended == Ended::Signaled(signal) || ended == Ended::Exited(128 + signal);
+        if let Some(signal) = typed.filter(|signal| by(*signal)) {
+            self.cause.get_or_insert(Cause::Signal(signal));
+        }
+    }
+
     fn ask_to_end(&mut self, signal: i32, running: &Running) {
         running.signal(signal);
+        running.signal(signal::CONT); // A job that is stopped hears nothing.
         self.kill_at.get_or_insert_with(|| Instant::now() + self.grace);
     }
 }
 
 /// Numbers of the signals that mean something to the supervisor itself; the same on every Linux.
-mod libc_signal {
+mod signal {
     pub(super) const HUP: i32 = 1;
     pub(super) const INT: i32 = 2;
     pub(super) const QUIT: i32 = 3;
     pub(super) const TERM: i32 = 15;
+    pub(super) const CONT: i32 = 18;
+    pub(super) const STOP: i32 = 19;
+    pub(super) const WINCH: i32 = 28;
 }
 
 /// Free bytes of the file system for this user, and its size. Unknown counts as endless.

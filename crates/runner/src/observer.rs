@@ -1,6 +1,10 @@
 //! What happens during a use case, for whoever shows it to a person.
 
+use std::io;
+use std::os::fd::BorrowedFd;
+
 use aseptic_model::{Decision, Digest, Plan, RunId};
+use aseptic_sandbox::TerminalSize;
 use aseptic_store::Progress;
 
 /// One event of a use case.
@@ -38,6 +42,17 @@ pub enum Stream {
     Stdout,
     /// Standard error.
     Stderr,
+    /// Standard input, of which only what was kept can be asked for.
+    Stdin,
+}
+
+/// What came of stopping together with the job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stopped {
+    /// This process stopped, too, and was continued.
+    AndContinued,
+    /// It did not stop, because nobody would continue it.
+    Alone,
 }
 
 /// Takes events as they happen.
@@ -47,9 +62,47 @@ pub trait Observer {
 
     /// Where the job's output goes, if a write there may have to wait for a reader. Output is handed over
     /// only when it takes some without waiting.
-    fn sink(&self, _stream: Stream) -> Option<std::os::fd::BorrowedFd<'_>> {
+    fn sink(&self, _stream: Stream) -> Option<BorrowedFd<'_>> {
         None
     }
+
+    /// Shows what the job printed while it runs; returns how many bytes were taken, or nothing when nobody
+    /// will ever take any more. Never blocks if [`Observer::sink`] says where it goes and that takes some.
+    fn output(&mut self, stream: Stream, bytes: &[u8]) -> Option<usize> {
+        self.event(Event::Output(stream, bytes));
+        Some(bytes.len())
+    }
+
+    /// A descriptor that becomes readable when there is input for the job; none while the job may not
+    /// have it.
+    fn input(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    /// Called each time before the supervisor waits, which is at least ten times a second: whether the job
+    /// may have input can have changed.
+    fn refresh(&mut self) {}
+
+    /// Takes input for the job; 0 at its end. Never blocks.
+    ///
+    /// # Errors
+    /// `WouldBlock` if there is none yet; any other is taken for the end.
+    fn read(&mut self, _buffer: &mut [u8]) -> io::Result<usize> {
+        Ok(0)
+    }
+
+    /// Size of the terminal that stands for the job's.
+    fn terminal_size(&self) -> Option<TerminalSize> {
+        None
+    }
+
+    /// The job was stopped, as with Ctrl-Z: blocks until a shell continues this process, if one can.
+    fn stopped(&mut self) -> Stopped {
+        Stopped::Alone
+    }
+
+    /// This process was continued: its terminal may have other modes and another size than before.
+    fn continued(&mut self) {}
 }
 
 impl<F: FnMut(Event<'_>)> Observer for F {
@@ -61,7 +114,7 @@ impl<F: FnMut(Event<'_>)> Observer for F {
 /// Signals that reached this process and are meant for the job.
 pub trait Signals {
     /// A descriptor that becomes readable when there are any.
-    fn descriptor(&self) -> std::os::fd::BorrowedFd<'_>;
+    fn descriptor(&self) -> BorrowedFd<'_>;
 
     /// Their numbers, the oldest first. Never blocks.
     fn take(&mut self) -> Vec<i32>;

@@ -1,15 +1,17 @@
 //! What the job prints: shown as it comes, and kept up to a bound.
 
 use std::fs::File;
-use std::io::{self, PipeReader, Read, Write};
+use std::io::{self, Read, Write};
+use std::ops::Range;
 use std::path::Path;
 
 use rustix::event::{PollFd, PollFlags, Timespec};
+use rustix::io::Errno;
 
 use crate::home::{HomeError, io_error};
-use crate::observer::{Event, Observer, Stream};
+use crate::observer::{Observer, Stream};
 
-/// Bytes of each stream that are kept; what comes after is shown and counted. Enough for a week of
+/// Bytes of each stream that are kept; what comes after is passed on and counted. Enough for a week of
 /// progress bars, and a job that prints without end does not fill the disk.
 const LOG_BYTES_MAX: u64 = 64 << 20;
 
@@ -26,56 +28,23 @@ pub(crate) fn is_writable(sink: Option<std::os::fd::BorrowedFd<'_>>) -> bool {
     })
 }
 
-/// A stream of the job: shown, and kept up to a bound.
-pub(crate) struct Tee {
-    pub(crate) stream: Stream,
-    pub(crate) pipe: PipeReader,
-    pub(crate) open: bool,
-    /// Until whoever reads our output takes more. Nothing is read from the job meanwhile, so that it
-    /// waits too, and not the supervisor.
-    pub(crate) waiting: bool,
+/// Bytes of one stream in the directory of the run, up to a bound.
+pub(crate) struct Log {
     file: File,
     path: String,
     kept: u64,
     pub(crate) dropped: u64,
-    buffer: Vec<u8>,
 }
 
-impl Tee {
-    pub(crate) fn new(stream: Stream, pipe: PipeReader, path: &Path) -> Result<Self, HomeError> {
+impl Log {
+    pub(crate) fn new(path: &Path) -> Result<Self, HomeError> {
         let file = File::create_new(path).map_err(|source| io_error("make", path, source))?;
-        let path = path.display().to_string();
-        Ok(Self {
-            stream,
-            pipe,
-            open: true,
-            file,
-            path,
-            kept: 0,
-            dropped: 0,
-            waiting: false,
-            buffer: vec![0; CHUNK_BYTES],
-        })
+        Ok(Self { file, path: path.display().to_string(), kept: 0, dropped: 0 })
     }
 
-    /// Shows what one read gives. It is kept first: what was seen is in the log.
-    pub(crate) fn pump(&mut self, observer: &mut dyn Observer) -> Result<(), HomeError> {
-        let stream = self.stream;
-        observer.event(Event::Output(stream, self.take()?));
-        Ok(())
-    }
-
-    /// Keeps what one read gives. A full disk loses the rest of the log, counted, and not the run.
-    pub(crate) fn take(&mut self) -> Result<&[u8], HomeError> {
-        let length = match self.pipe.read(&mut self.buffer) {
-            Ok(length) => length,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(&[]),
-            // The job itself took what was there.
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(&[]),
-            Err(error) => return Err(io_error("read the output for", Path::new(&self.path), error)),
-        };
-        let bytes = self.buffer.get(..length).unwrap_or(&[]);
-        self.open = !bytes.is_empty();
+    /// A full disk loses the rest of the log, counted, and not the run.
+    pub(crate) fn keep(&mut self, bytes: &[u8]) {
+        let length = bytes.len();
         let room = usize::try_from(LOG_BYTES_MAX - self.kept).unwrap_or(usize::MAX).min(length);
         let (keep, drop) = bytes.split_at(room);
         if self.dropped == 0 && self.file.write_all(keep).is_ok() {
@@ -84,6 +53,72 @@ impl Tee {
         } else {
             self.dropped += length as u64;
         }
+    }
+}
+
+/// A stream of the job: shown, and kept up to a bound.
+pub(crate) struct Tee {
+    pub(crate) stream: Stream,
+    /// A pipe, or the terminal of the job, until one of its sides is closed.
+    pub(crate) from: Option<File>,
+    /// Until whoever reads our output takes more. Nothing is read from the job meanwhile, so that it
+    /// waits too, and not the supervisor.
+    pub(crate) waiting: bool,
+    pub(crate) log: Log,
+    buffer: Vec<u8>,
+    /// What of the buffer was kept and not shown yet.
+    unshown: Range<usize>,
+}
+
+impl Tee {
+    pub(crate) fn new(stream: Stream, from: File, path: &Path) -> Result<Self, HomeError> {
+        let log = Log::new(path)?;
+        let buffer = vec![0; CHUNK_BYTES];
+        Ok(Self { stream, from: Some(from), waiting: false, log, buffer, unshown: 0..0 })
+    }
+
+    /// Shows what one read gives, or what is left of the last. It is kept first: what was seen is in the log.
+    pub(crate) fn pump(&mut self, observer: &mut dyn Observer) -> Result<(), HomeError> {
+        if self.unshown.is_empty() {
+            let length = self.take()?.len();
+            self.unshown = 0..length;
+        }
+        let bytes = self.buffer.get(self.unshown.clone()).unwrap_or(&[]);
+        match observer.output(self.stream, bytes) {
+            Some(length) => self.unshown.start += length.min(bytes.len()),
+            None => (self.from, self.unshown) = (None, 0..0), // The job finds its pipe broken, as we did.
+        }
+        self.waiting = !self.unshown.is_empty();
+        Ok(())
+    }
+
+    /// Everything that was not shown. Nothing writes any more.
+    pub(crate) fn rest(&mut self) -> Result<Vec<Vec<u8>>, HomeError> {
+        let left = self.buffer.get(self.unshown.clone()).unwrap_or(&[]).to_vec();
+        let mut rest = vec![left];
+        while self.from.is_some() {
+            rest.push(self.take()?.to_vec());
+        }
+        Ok(rest)
+    }
+
+    /// Keeps what one read gives.
+    fn take(&mut self) -> Result<&[u8], HomeError> {
+        let Some(from) = &mut self.from else { return Ok(&[]) };
+        let length = match from.read(&mut self.buffer) {
+            Ok(length) => length,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(&[]),
+            // The job itself took what was there.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(&[]),
+            // So a terminal says that nobody has it open any more.
+            Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => 0,
+            Err(error) => return Err(io_error("read the output for", Path::new(&self.log.path), error)),
+        };
+        let bytes = self.buffer.get(..length).unwrap_or(&[]);
+        if bytes.is_empty() {
+            self.from = None;
+        }
+        self.log.keep(bytes);
         Ok(bytes)
     }
 }

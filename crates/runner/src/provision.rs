@@ -2,15 +2,15 @@
 
 use std::ffi::OsString;
 use std::fs::{self, File};
-use std::io::{self, PipeReader};
+use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use aseptic_model::{Class, Diagnose, Diagnosis, FilePath, InputName, Plan, RunId, to_canonical};
 use aseptic_sandbox::{
-    Access, Attempts, GpuError, Jail, Landlock, Limits, Mount, PrepareError, Prepared, Streams, Upper,
-    enforces_task_limit, gpu_mounts, prepare, system_mounts,
+    Access, GpuError, Jail, Landlock, Limits, Mount, PrepareError, Prepared, Upper, enforces_task_limit,
+    gpu_mounts, prepare, system_mounts,
 };
 use aseptic_store::{Store, StoreError, ViewError};
 use rustix::fs::{AtFlags, CWD, FallocateFlags, FlockOperation, Mode, OFlags};
@@ -18,6 +18,8 @@ use rustix::fs::{AtFlags, CWD, FallocateFlags, FlockOperation, Mode, OFlags};
 use crate::attempts::Listening;
 use crate::home::{Home, HomeError, io_error, make_private, remove};
 use crate::plan::Planned;
+use crate::request::Request;
+use crate::streams::{Ends, JobStreams, pipes};
 
 /// Home directory of every job.
 pub(crate) const JOB_HOME: &str = "/home/job";
@@ -48,8 +50,8 @@ pub(crate) struct RunDir {
 #[derive(Debug)]
 pub(crate) struct Provisioned {
     pub(crate) prepared: Prepared,
-    /// What the job prints: standard output and standard error.
-    pub(crate) pipes: [PipeReader; 2],
+    /// Our ends of its streams.
+    pub(crate) ends: Ends,
     pub(crate) watched: Vec<(InputName, Option<FilePath>)>,
     /// Why opened files are not all seen, if they are not.
     pub(crate) unwatched: Option<String>,
@@ -197,9 +199,9 @@ pub(crate) fn provision(
     planned: &Planned,
     run: &RunId,
     dir: &RunDir,
-    attempts: Attempts,
+    request: &Request,
 ) -> Result<Provisioned, ProvisionError> {
-    let plan = &planned.plan;
+    let (plan, wanted) = (&planned.plan, &request.streams);
     let store = home.store(&plan.project)?;
     let mut mounts = system_mounts(JOB_HOME.as_ref());
     mounts.extend(own_mounts(plan, &store, dir)?);
@@ -236,9 +238,9 @@ pub(crate) fn provision(
         hostname: "aseptic".to_owned(),
         program: plan.command.first().map(OsString::from).unwrap_or_default(),
         arguments: plan.command.iter().skip(1).map(OsString::from).collect(),
-        environment: environment(planned, run),
+        environment: environment(planned, run, wanted),
         working_directory: "/work".into(),
-        attempts,
+        attempts: request.attempts,
         tcp_ports: plan.ports.as_ref().map(|ports| ports.iter().copied().collect()),
         clock: plan.clock,
         landlock: match plan.accept.contains("landlock") {
@@ -247,25 +249,30 @@ pub(crate) fn provision(
         },
         name: run.to_string(),
         limits: limits(plan),
+        terminal: wanted.terminal(),
         ..Jail::default()
     };
+    let no_pipe = |source| io_error("make a pipe for", &dir.path, source);
     let unwatched =
         (unwatched > 0).then(|| format!("{unwatched} directories of the inputs were not watched"));
-    let (streams, pipes) = streams(dir)?;
-    match prepare(&jail, streams, &[dir.lock.as_fd()]) {
+    let keep = [dir.lock.as_fd()];
+    let (given, ends) = pipes(wanted).map_err(no_pipe)?;
+    match prepare(&jail, given, &keep) {
         // Lineage is a report, not a wall: without it the run goes on and says so.
         Err(PrepareError::Watches(error)) => {
             let unwatched = Some(format!("the user has no file watches left: {error}"));
             jail.watched.clear();
-            let (streams, pipes) = self::streams(dir)?;
-            let mut prepared = prepare(&jail, streams, &[dir.lock.as_fd()])?;
+            let (given, ends) = pipes(wanted).map_err(no_pipe)?;
+            let mut prepared = prepare(&jail, given, &keep)?;
+            let ends = ends.on_terminal(wanted, prepared.take_terminal()).map_err(no_pipe)?;
             let listening = listen(&mut prepared, dir)?;
-            Ok(Provisioned { prepared, pipes, watched: Vec::new(), unwatched, listening })
+            Ok(Provisioned { prepared, ends, watched: Vec::new(), unwatched, listening })
         }
         prepared => {
             let mut prepared = prepared?;
+            let ends = ends.on_terminal(wanted, prepared.take_terminal()).map_err(no_pipe)?;
             let listening = listen(&mut prepared, dir)?;
-            Ok(Provisioned { prepared, pipes, watched, unwatched, listening })
+            Ok(Provisioned { prepared, ends, watched, unwatched, listening })
         }
     }
 }
@@ -291,24 +298,6 @@ pub(crate) fn file_bytes(limits: &aseptic_model::Limits) -> Option<u64> {
 fn listen(prepared: &mut Prepared, dir: &RunDir) -> Result<Option<Listening>, HomeError> {
     let listening = prepared.attempts.take().map(Listening::start).transpose();
     listening.map_err(|source| io_error("start a thread for", &dir.path, source))
-}
-
-/// Pipes for what the job prints, and nothing for it to read. Our ends never block: a job can open its
-/// pipe for reading, too, and take what we were told is there.
-fn streams(dir: &RunDir) -> Result<(Streams, [PipeReader; 2]), HomeError> {
-    let failed = |source| io_error("make a pipe for", &dir.path, source);
-    let pipe = || {
-        let (ours, theirs) = io::pipe()?;
-        rustix::fs::fcntl_setfl(&ours, OFlags::NONBLOCK)?;
-        Ok((ours, theirs))
-    };
-    let (stdout, job_stdout) = pipe().map_err(failed)?;
-    let (stderr, job_stderr) = pipe().map_err(failed)?;
-    let null = File::open("/dev/null").map_err(|source| io_error("open", Path::new("/dev/null"), source))?;
-    Ok((
-        Streams { stdin: null.into(), stdout: job_stdout.into(), stderr: job_stderr.into() },
-        [stdout, stderr],
-    ))
 }
 
 /// What belongs to this run alone.
@@ -349,8 +338,8 @@ fn shared_memory(plan: &Plan) -> u64 {
     })
 }
 
-/// The whole environment of the job: nothing of the caller's gets in.
-fn environment(planned: &Planned, run: &RunId) -> Vec<(OsString, OsString)> {
+/// The whole environment of the job: nothing of the caller's gets in but what its terminal can do.
+fn environment(planned: &Planned, run: &RunId, streams: &JobStreams) -> Vec<(OsString, OsString)> {
     let mut path = OsString::new();
     if let Some(programs) = &planned.programs {
         path.push(programs);
@@ -373,13 +362,18 @@ fn environment(planned: &Planned, run: &RunId) -> Vec<(OsString, OsString)> {
         ("NUMBA_CACHE_DIR".into(), cache("numba")),
         // Its own copies of installed packages' bytecode are found; new ones would only be outputs.
         ("PYTHONDONTWRITEBYTECODE".into(), "1".into()),
-        // Output goes through a pipe; without this a person would see it minutes late.
-        ("PYTHONUNBUFFERED".into(), "1".into()),
         ("ASEPTIC_RUN_ID".into(), run.as_str().into()),
         ("ASEPTIC_PARAMS".into(), PARAMS.into()),
         ("ASEPTIC_OUT".into(), "/out".into()),
         ("ASEPTIC_DATA".into(), "/data".into()),
     ];
+    for (name, value) in streams.terminal.iter().flat_map(|terminal| &terminal.variables) {
+        variables.push((name.into(), value.into()));
+    }
+    if !streams.terminal.as_ref().is_some_and(|terminal| terminal.stdout) {
+        // Output goes through a pipe; without this a person would see it minutes late.
+        variables.push(("PYTHONUNBUFFERED".into(), "1".into()));
+    }
     if let Some(python) = &planned.plan.environment.python {
         variables.push(("VIRTUAL_ENV".into(), OsString::from(&python.prefix)));
     }

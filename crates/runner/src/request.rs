@@ -11,6 +11,8 @@ use aseptic_model::{
 };
 use aseptic_sandbox::Attempts;
 
+use crate::streams::JobStreams;
+
 /// Name of the spec file.
 pub const SPEC_FILE: &str = "aseptic.toml";
 
@@ -49,6 +51,8 @@ pub struct Request {
     pub clock: Option<Clock>,
     /// The code tree.
     pub code: CodeChoice,
+    /// The standard streams of the job. They are no part of the plan.
+    pub streams: JobStreams,
     /// Home directory of the user, which is never taken for a code tree.
     pub home_directory: Option<PathBuf>,
     /// Whether what the job attempts is seen, so that the record can say what it was denied.

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use aseptic_catalog::{CatalogError, ResolveError, RunFilter, RunSummary};
 use aseptic_model::{
-    Class, Diagnose, Diagnosis, Event as Entry, FilePath, InputRefError, Log, Plan, ProjectName, RunId,
-    RunRecord, RunRef,
+    Class, Diagnose, Diagnosis, Event as Entry, FilePath, Given, InputRefError, Log, Plan, ProjectName,
+    RunId, RunRecord, RunRef,
 };
 use aseptic_store::{Existing, ExportError, Exported, StoreError};
 
@@ -135,7 +135,7 @@ pub fn show(home: &Home, project: &ProjectName, run: &RunRef) -> Result<Shown, R
     Ok(Shown::Planned(Box::new(summary), Box::new(plan)))
 }
 
-/// What a run printed on `stream`; of a run that goes on, what it printed so far.
+/// What a run printed on `stream`, or was given on standard input; of a run that goes on, so far.
 ///
 /// # Errors
 /// [`ResultError`].
@@ -150,6 +150,7 @@ pub fn log(
         let name = match stream {
             Stream::Stdout => "logs/stdout",
             Stream::Stderr => "logs/stderr",
+            Stream::Stdin => "logs/stdin",
         };
         let path = home.run_dir(project, &summary.run).join(name);
         return match fs::read(&path) {
@@ -162,6 +163,10 @@ pub fn log(
     let log = match stream {
         Stream::Stdout => logs.stdout,
         Stream::Stderr => logs.stderr,
+        Stream::Stdin => match logs.stdin {
+            Some(Given::Piped(log)) => Some(log),
+            Some(Given::Terminal) | None => None,
+        },
     };
     let Some(log) = log else { return Ok((Vec::new(), None)) };
     let bytes = home.store(project)?.get_bytes(&log.blake3, RECORD_BYTES_MAX)?;

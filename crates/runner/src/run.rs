@@ -98,7 +98,7 @@ pub fn run<S: Signals>(
         return Ok(unstarted(facts(steps)));
     }
 
-    let provisioned = match provision(home, &planned, &run, &dir, request.attempts) {
+    let provisioned = match provision(home, &planned, &run, &dir, request) {
         Ok(provisioned) => provisioned,
         Err(error) => {
             seal(home, facts(steps), End::unprovided(&error), dir)?;

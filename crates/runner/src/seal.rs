@@ -8,16 +8,18 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use aseptic_model::{
-    Class, Decision, Denied, Diagnose, Diagnosis, Digest, Event as Entry, Lineage, Log, Logs, Observed,
-    Output, OutputLink, Plan, RUN_SCHEMA, RunId, RunRecord, Skipped, Status, Timestamp, Usage, escape_bytes,
-    to_canonical,
+    Class, Decision, Denied, Diagnose, Diagnosis, Digest, Event as Entry, Given, Lineage, Log, Logs,
+    Observed, Output, OutputLink, Plan, RUN_SCHEMA, RunId, RunRecord, Skipped, Status, Timestamp, Usage,
+    escape_bytes, to_canonical,
 };
 use aseptic_sandbox::{Ended, Enforcement};
 use aseptic_store::{CaptureError, CaptureKind, CaptureRoot, Captured, SkipReason, Store, StoreError};
 
 use crate::execute::{Cause, Executed};
 use crate::home::{Home, HomeError, now};
+use crate::input::FromInput;
 use crate::limits::{usage, walls_of};
+use crate::observer::Stream;
 use crate::provision::RunDir;
 
 /// Why a run could not be sealed. Everything it left is still in its directory, and the next command
@@ -67,12 +69,13 @@ pub(crate) struct End {
     signal: Option<i32>,
     duration: Duration,
     lineage: Lineage,
-    dropped: [u64; 2],
     usage: Option<Usage>,
     /// What enforced the limits of the jail; nothing if that is not known any more.
     enforced: Option<Vec<Enforcement>>,
     /// What the job was denied, and how far that was seen.
     pub(crate) denied: Option<(Vec<Denied>, Observed)>,
+    dropped: Vec<(Stream, u64)>,
+    given: Option<FromInput>,
 }
 
 impl End {
@@ -113,6 +116,7 @@ impl End {
             usage: executed.usage.map(usage),
             enforced: Some(executed.enforced),
             denied: None,
+            given: executed.given,
         }
     }
 
@@ -138,10 +142,11 @@ impl End {
             signal: None,
             duration: Duration::ZERO,
             lineage,
-            dropped: [0; 2],
             usage: None,
             enforced: None,
             denied: None,
+            dropped: Vec::new(),
+            given: None,
         }
     }
 }
@@ -164,7 +169,7 @@ pub(crate) fn seal(home: &mut Home, facts: Facts<'_>, end: End, dir: RunDir) -> 
         },
         CaptureRoot { name: b"work", path: &work, kind: changes, max_bytes: None },
     ])?;
-    let logs = capture_logs(&store, &dir, end.dropped)?;
+    let logs = capture_logs(&store, &dir, &end)?;
     let record = record(facts, end, captured, logs);
     let bytes = to_canonical(&record).map_err(HomeError::from)?;
     let digest = store.put_bytes(&bytes)?;
@@ -180,7 +185,7 @@ pub(crate) fn seal(home: &mut Home, facts: Facts<'_>, end: End, dir: RunDir) -> 
     Ok(record)
 }
 
-fn capture_logs(store: &Store, dir: &RunDir, dropped: [u64; 2]) -> Result<Logs, SealError> {
+fn capture_logs(store: &Store, dir: &RunDir, end: &End) -> Result<Logs, SealError> {
     let path = dir.join("logs");
     let root = CaptureRoot { name: b"logs", path: &path, kind: CaptureKind::Plain, max_bytes: None };
     let captured = store.capture(&[root])?;
@@ -188,7 +193,18 @@ fn capture_logs(store: &Store, dir: &RunDir, dropped: [u64; 2]) -> Result<Logs, 
         let output = captured.outputs.iter().find(|output| output.path.file_name() == name)?;
         Some(Log { blake3: output.blake3, size: output.size, dropped })
     };
-    Ok(Logs { stdout: log(b"stdout", dropped[0]), stderr: log(b"stderr", dropped[1]) })
+    let dropped =
+        |stream| end.dropped.iter().find(|(of, _)| *of == stream).map_or(0, |(_, dropped)| *dropped);
+    let stdin = match end.given {
+        Some(FromInput::Typed) => Some(Given::Terminal),
+        Some(FromInput::Piped { dropped }) => log(b"stdin", dropped).map(Given::Piped),
+        None => log(b"stdin", 0).map(Given::Piped), // Its supervisor died.
+    };
+    Ok(Logs {
+        stdout: log(b"stdout", dropped(Stream::Stdout)),
+        stderr: log(b"stderr", dropped(Stream::Stderr)),
+        stdin,
+    })
 }
 
 fn record(facts: Facts<'_>, end: End, captured: Captured, logs: Logs) -> RunRecord {
@@ -275,7 +291,7 @@ pub(crate) fn unstarted(facts: Facts<'_>) -> RunRecord {
         labels: plan.output_labels(),
         denied: denied.collect(),
         observed: None,
-        logs: Logs { stdout: None, stderr: None },
+        logs: Logs { stdout: None, stderr: None, stdin: None },
         limits: plan.limits.clone(),
         walls: Vec::new(),
         usage: None,

@@ -20,6 +20,7 @@ use crate::landlock::{self, Rules};
 use crate::limits::Enforcing;
 use crate::sys::{FilterProgram, Stack, StringArray};
 use crate::tasks::TaskLimit;
+use crate::terminal::OwnTerminal;
 use crate::watched;
 
 /// One step.
@@ -141,6 +142,7 @@ pub(crate) struct Compiled {
     pub(crate) null: Option<usize>,
     /// The filter that lets attempts wait for the supervisor, if it wants to see them.
     pub(crate) attempts: Option<FilterProgram>,
+    pub(crate) terminal: Option<OwnTerminal>,
     /// The `RLIMIT_NPROC` of the job, where that is what limits its tasks.
     pub(crate) tasks_resource: Option<u64>,
 }
@@ -153,6 +155,8 @@ pub(crate) struct Program {
     /// Its limits as one process, and the processors that it starts on.
     pub(crate) resources: Vec<(Resource, u64)>,
     pub(crate) affinity: Option<CpuSet>,
+    /// Whether its standard input is the terminal that controls it.
+    pub(crate) foreground: bool,
     /// Where the job runs until it executes its program.
     pub(crate) stack: Stack,
 }
@@ -182,6 +186,7 @@ pub(crate) fn compile(jail: &Jail, enforcing: &Enforcing) -> Result<Compiled, Pr
             environment: StringArray::new(environment),
             resources: enforcing.resources.clone(),
             affinity: enforcing.affinity,
+            foreground: jail.terminal.is_some_and(|terminal| terminal.stdin),
             stack: Stack::new(),
         },
         working_directory: c_string(jail.working_directory.as_os_str())?,
@@ -192,6 +197,7 @@ pub(crate) fn compile(jail: &Jail, enforcing: &Enforcing) -> Result<Compiled, Pr
         clock: clock::offsets(jail.clock)?,
         null: assembly.null,
         attempts: (jail.attempts == Attempts::Seen).then(|| FilterProgram::new(watched::program())),
+        terminal: OwnTerminal::of(jail)?,
         tasks_resource: match enforcing.tasks {
             Some((TaskLimit::Resource, tasks)) => Some(u64::from(tasks) + 1), // The first process counts.
             _ => None,

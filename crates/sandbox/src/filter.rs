@@ -31,6 +31,8 @@ const NETLINK: u32 = libc::AF_NETLINK.cast_unsigned();
 const TIOCSTI: u32 = 0x5412;
 /// `TIOCLINUX`: pastes into a virtual console.
 const TIOCLINUX: u32 = 0x541c;
+/// `TIOCSETD`: drives a terminal as a modem line or radio, by modules that are rarely looked at.
+const TIOCSETD: u32 = 0x5423;
 
 /// `CLONE_NEW*`, all of them.
 const NAMESPACES: u32 = (libc::CLONE_NEWNS
@@ -139,6 +141,11 @@ const RULES: &[Rule] = &[
     Rule {
         call: libc::SYS_ioctl,
         when: &[Condition::Is { argument: 1, value: TIOCLINUX }],
+        error: libc::EPERM,
+    },
+    Rule {
+        call: libc::SYS_ioctl,
+        when: &[Condition::Is { argument: 1, value: TIOCSETD }],
         error: libc::EPERM,
     },
 ];

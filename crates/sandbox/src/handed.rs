@@ -10,7 +10,7 @@ use crate::message::report_ready;
 /// What is handed out, each if the jail asks for it.
 #[derive(Debug, Default)]
 pub(crate) struct Handed {
-    /// The supervisor's side of the jail's terminal.
+    /// The supervisor's side of the jail's terminal, which does not block.
     pub(crate) terminal: Option<OwnedFd>,
     /// The listener of what the program attempts, and the root directory in which it does.
     pub(crate) attempts: Option<[OwnedFd; 2]>,

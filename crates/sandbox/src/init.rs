@@ -10,7 +10,7 @@ use rustix::net::RecvFlags;
 use rustix::process::{Pid, Signal, WaitOptions};
 
 use crate::compile::{Compiled, Program};
-use crate::message::{Report, START, report};
+use crate::message::{Report, START, report, report_stop};
 use crate::setup::{self, CONTROL, Given};
 use crate::sys::{self, Memory};
 
@@ -36,7 +36,9 @@ pub(crate) fn live(jail: &Compiled, given: &Given<'_>) -> ! {
         sys::exit_now(1); // The supervisor changed its mind, or is gone.
     }
     let job = start(jail);
-    let _ = sys::close_streams();
+    // What is left open here keeps the terminal from hanging up when the job closes it for a while.
+    let terminal = jail.terminal.as_ref().and_then(|terminal| terminal.stream());
+    sys::close_streams(terminal);
     loop {
         let mut events = [
             PollFd::from_borrowed_fd(control, PollFlags::IN),
@@ -82,12 +84,18 @@ fn start(jail: &Compiled) -> i32 {
     }
 }
 
-/// Becomes the program: in a session of its own, so that no terminal of the caller is its own.
+/// Becomes the program, in a process group of its own. The session is that of the first process, as if a
+/// shell had started it: a group without a parent in its session could not be stopped with Ctrl-Z.
 ///
 /// Usually shares the memory of the first process, so it only calls the kernel.
 fn run(program: &Program) -> ! {
-    let _ = rustix::process::setsid();
-    if let Err(error) = limit(program) {
+    let _ = rustix::process::setpgid(None, None);
+    let foreground = if program.foreground {
+        rustix::termios::tcsetpgrp(sys::borrow(0), rustix::process::getpid())
+    } else {
+        Ok(())
+    };
+    if let Err(error) = foreground.and_then(|()| limit(program)) {
         report(sys::borrow(CONTROL), Report::NotExecuted { error: error.raw_os_error() });
         sys::exit_now(127);
     }
@@ -130,8 +138,14 @@ fn pass_on(signal: u8, job: i32) {
 fn reap(children: i32, job: i32) {
     let mut information = [0; 1024]; // Several `signalfd_siginfo`; what they say is asked of wait(2).
     while rustix::io::read(sys::borrow(children), &mut information).is_ok() {}
-    while let Ok(Some((pid, status))) = rustix::process::wait(WaitOptions::NOHANG) {
-        if pid.as_raw_nonzero().get() == job {
+    let options = WaitOptions::NOHANG | WaitOptions::UNTRACED;
+    while let Ok(Some((pid, status))) = rustix::process::wait(options) {
+        if pid.as_raw_nonzero().get() != job {
+            continue;
+        }
+        if let Some(signal) = status.stopping_signal() {
+            report_stop(sys::borrow(CONTROL), signal);
+        } else {
             report(sys::borrow(CONTROL), Report::Ended { status: status.as_raw() });
             end();
         }

@@ -41,10 +41,24 @@ pub struct Jail {
     pub tcp_ports: Option<Vec<u16>>,
     /// What the program sees of the time since the machine was started.
     pub clock: Clock,
-    /// A terminal of the jail's own, of this size, instead of the three standard streams.
-    pub terminal: Option<TerminalSize>,
+    /// A terminal of the jail's own.
+    pub terminal: Option<Terminal>,
     /// Whether the supervisor sees what the program is about to open, execute or connect to.
     pub attempts: Attempts,
+}
+
+/// A terminal of the jail's own, and which standard streams it is in place of those that were given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Terminal {
+    /// Its size at the start.
+    pub size: TerminalSize,
+    /// Standard input; the terminal then controls the program, which is its foreground. Without this
+    /// nobody types on it, and the program gets it for writing only.
+    pub stdin: bool,
+    /// Standard output.
+    pub stdout: bool,
+    /// Standard error.
+    pub stderr: bool,
 }
 
 /// The second wall around files; see `docs/threat-model.md`.

@@ -19,6 +19,8 @@ pub(crate) enum Report {
     Ready,
     /// No candidate for the program could be executed; the jail ends.
     NotExecuted { error: i32 },
+    /// This signal stopped the program.
+    Stopped { signal: i32 },
     /// The program ended with this status, as wait(2) gives it; the jail ends.
     Ended { status: i32 },
 }
@@ -32,6 +34,7 @@ impl Report {
             Self::Ready => (2, 0, 0),
             Self::NotExecuted { error } => (3, error, 0),
             Self::Ended { status } => (4, status, 0),
+            Self::Stopped { signal } => (5, signal, 0),
         };
         let mut bytes = [0; REPORT_BYTES];
         bytes[..4].copy_from_slice(&tag.to_ne_bytes());
@@ -47,6 +50,7 @@ impl Report {
             (2, 0, 0) => Some(Self::Ready),
             (3, error, 0) => Some(Self::NotExecuted { error }),
             (4, status, 0) => Some(Self::Ended { status }),
+            (5, signal, 0) => Some(Self::Stopped { signal }),
             _ => None,
         }
     }
@@ -55,6 +59,13 @@ impl Report {
 /// Sends a report. A lost supervisor is noticed elsewhere, so the result is of no use.
 pub(crate) fn report(control: BorrowedFd<'_>, report: Report) {
     let _ = rustix::net::send(control, &report.to_bytes(), SendFlags::NOSIGNAL);
+}
+
+/// Says that the program was stopped, unless the supervisor has not read hundreds of such reports: it may
+/// be stopped itself, and the jail must not wait for it.
+pub(crate) fn report_stop(control: BorrowedFd<'_>, signal: i32) {
+    let bytes = Report::Stopped { signal }.to_bytes();
+    let _ = rustix::net::send(control, &bytes, SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
 }
 
 /// Most descriptors that are handed out of a jail.
@@ -147,6 +158,7 @@ mod tests {
             Report::Ready,
             Report::NotExecuted { error: 2 },
             Report::Ended { status: 0x0900 },
+            Report::Stopped { signal: 20 },
         ];
         for report in all {
             assert_eq!(Report::from_bytes(&report.to_bytes()), Some(report));

@@ -18,6 +18,10 @@ pub(crate) struct Process {
     pub(crate) pid: i32,
     pub(crate) pidfd: OwnedFd,
     pub(crate) control: OwnedFd,
+    /// The signal that stopped the program, until it is asked for.
+    pub(crate) stopped: Option<i32>,
+    /// The last that was heard, and nothing more will be: how the program ended, if that was said.
+    pub(crate) last: Option<Option<Report>>,
     pub(crate) over: Option<Over>,
     group: Option<Group>,
     pub(crate) meter: Meter,
@@ -42,7 +46,8 @@ impl Process {
     ) -> Self {
         let memory = group.as_ref().and_then(|group| group.memory.clone());
         let meter = Meter::new(pid, memory, watched_memory);
-        Self { pid, pidfd, control, over: None, group, meter, killed: Cell::default() }
+        let (stopped, last, over, killed) = (None, None, None, Cell::default());
+        Self { pid, pidfd, control, stopped, last, over, group, meter, killed }
     }
 
     /// An order to a jail that has just ended is lost, which is how the jail's end is noticed anyway;
@@ -62,6 +67,17 @@ impl Process {
         let _ = rustix::process::pidfd_send_signal(&self.pidfd, Signal::KILL); // Fails when it is gone.
     }
 
+    /// Takes every report that has come.
+    pub(crate) fn hear(&mut self) {
+        while self.last.is_none() {
+            match receive(self.control.as_fd(), RecvFlags::DONTWAIT) {
+                Ok(Some(Report::Stopped { signal })) => self.stopped = Some(signal),
+                Ok(report) => self.last = Some(report),
+                Err(_) => return, // Nothing more yet.
+            }
+        }
+    }
+
     /// The kernel lets the first process of a pid namespace be waited for only after every other
     /// process of it is gone (pid_namespaces(7)), so this is proof that the jail is empty.
     pub(crate) fn wait(&mut self) -> Ended {
@@ -74,13 +90,13 @@ impl Process {
                 other => break other.unwrap_or_else(|_| Used::default()),
             }
         };
-        let report = receive(self.control.as_fd(), RecvFlags::DONTWAIT);
-        let ended = match report {
-            Ok(Some(Report::Ended { status })) => match libc::WTERMSIG(status) {
+        self.hear();
+        let ended = match self.last.flatten() {
+            Some(Report::Ended { status }) => match libc::WTERMSIG(status) {
                 0 => Ended::Exited(libc::WEXITSTATUS(status)),
                 signal => Ended::Signaled(signal),
             },
-            Ok(Some(Report::NotExecuted { error })) => Ended::NotExecuted(error),
+            Some(Report::NotExecuted { error }) => Ended::NotExecuted(error),
             _ => Ended::Killed,
         };
         let killed = self.killed.take().unwrap_or_default();

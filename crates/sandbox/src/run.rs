@@ -50,6 +50,7 @@ pub struct Prepared {
     process: Process,
     opened: Opened,
     enforced: Vec<Enforcement>,
+    terminal: Option<OwnedFd>,
     /// Moves on to [`Running::attempts`] if nobody takes it. A thread that calls
     /// [`AttemptListener::watch`] before the start lets the program wait least.
     pub attempts: Option<AttemptListener>,
@@ -73,6 +74,7 @@ pub struct Running {
     pub opened: Opened,
     /// What enforces each limit of this jail.
     pub enforced: Vec<Enforcement>,
+    terminal: Option<OwnedFd>,
     /// What the program attempts, with [`Attempts::Seen`]. Whatever opens a file in the jail waits until
     /// somebody calls [`AttemptListener::watch`], the program's start included.
     ///
@@ -181,11 +183,12 @@ fn make(
     let (first, handed) = receive_first(process.control.as_fd()).map_err(|_| PrepareError::Vanished)?;
     match first {
         Some(Report::Ready) => {
-            let handed = Handed::received(jail, handed).ok_or(PrepareError::Vanished)?;
+            let Handed { terminal, attempts } =
+                Handed::received(jail, handed).ok_or(PrepareError::Vanished)?;
             let opened = Opened::new(opened, jail.watched.len());
-            let attempts = handed.attempts.map(|[listener, root]| AttemptListener::new(listener, root));
-            let enforced = enforcing.all;
-            Ok(Prepared { process, opened, enforced, attempts, leftovers: Leftovers(compiled) })
+            let attempts = attempts.map(|[listener, root]| AttemptListener::new(listener, root));
+            let (enforced, leftovers) = (enforcing.all, Leftovers(compiled));
+            Ok(Prepared { process, opened, enforced, terminal, attempts, leftovers })
         }
         Some(Report::Failed { step, error }) => {
             let source = io::Error::from_raw_os_error(error);
@@ -258,6 +261,11 @@ impl Prepared {
         self.process.pid
     }
 
+    /// The supervisor's side of the jail's terminal, the first time that it is asked for. It does not block.
+    pub fn take_terminal(&mut self) -> Option<OwnedFd> {
+        self.terminal.take()
+    }
+
     /// Starts the program. Whether it could be executed is part of how the jail ends.
     #[must_use]
     pub fn start(self) -> Running {
@@ -268,9 +276,9 @@ impl Prepared {
 
 impl Prepared {
     fn running(self) -> Running {
-        let Self { process, opened, enforced, attempts, leftovers } = self;
+        let Self { process, opened, enforced, terminal, attempts, leftovers } = self;
         drop(leftovers);
-        Running { process, opened, enforced, attempts }
+        Running { process, opened, enforced, terminal, attempts }
     }
 }
 
@@ -279,6 +287,23 @@ impl Running {
     #[must_use]
     pub fn descriptor(&self) -> BorrowedFd<'_> {
         self.process.pidfd.as_fd()
+    }
+
+    /// As [`Prepared::take_terminal`].
+    pub fn take_terminal(&mut self) -> Option<OwnedFd> {
+        self.terminal.take()
+    }
+
+    /// A descriptor that becomes readable when the program may have been stopped; none when it ended.
+    #[must_use]
+    pub fn stops(&self) -> Option<BorrowedFd<'_>> {
+        self.process.last.is_none().then(|| self.process.control.as_fd())
+    }
+
+    /// The signal that stopped the program since this was asked last. Never blocks.
+    pub fn stopped(&mut self) -> Option<i32> {
+        self.process.hear();
+        self.process.stopped.take()
     }
 
     /// Passes a signal to the program and its process group.

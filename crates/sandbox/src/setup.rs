@@ -20,6 +20,7 @@ use crate::handed::Handed;
 use crate::landlock::Rules;
 use crate::mounts::{LayerList, attach, carry_out, clone, memory_file_system};
 use crate::sys::{self, Scope};
+use crate::terminal;
 
 /// Descriptors that the first process takes over from its parent.
 pub(crate) struct Given<'a> {
@@ -37,7 +38,7 @@ pub(crate) const OPENED: RawFd = 4;
 const KEPT: RawFd = 5;
 
 /// Steps that every jail has, in this order; those of its [`Compiled`] come around the seventh.
-pub(crate) const FIXED_STEPS: [&str; 15] = [
+pub(crate) const FIXED_STEPS: [&str; 16] = [
     "arrange the descriptors of the jail",
     "map the user of the jail",
     "leave the session keyring and the host's names",
@@ -49,6 +50,7 @@ pub(crate) const FIXED_STEPS: [&str; 15] = [
     "make the root of the jail read-only",
     "enter the working directory",
     "close what only the set-up needed",
+    "open a session and a terminal of the jail's own",
     "drop every privilege",
     "enforce the rules of Landlock",
     LISTEN_STEP,
@@ -90,12 +92,13 @@ pub(crate) fn set_up(jail: &Compiled, given: &Given<'_>) -> core::result::Result
     fixed(8, sys::mount_set(CWD, c"/", attributes, Scope::One))?;
     fixed(9, rustix::process::chdir(jail.working_directory.as_c_str()))?;
     fixed(10, sys::close_from(lowest(given).cast_unsigned()))?;
-    fixed(11, drop_privileges(jail))?;
-    fixed(12, jail.landlock.as_ref().map_or(Ok(()), Rules::enforce))?;
+    let terminal = fixed(11, terminal::open(jail.terminal.as_ref()))?;
+    fixed(12, drop_privileges(jail))?;
+    fixed(13, jail.landlock.as_ref().map_or(Ok(()), Rules::enforce))?;
     // From here on this process makes no call of those that the listener hears of: nobody listens yet.
-    let attempts = fixed(13, listen(jail))?;
-    fixed(14, jail.filter.install())?;
-    Ok(Handed { attempts, ..Handed::default() })
+    let attempts = fixed(14, listen(jail))?;
+    fixed(15, jail.filter.install())?;
+    Ok(Handed { terminal, attempts })
 }
 
 fn fixed<T>(number: u32, result: Result<T>) -> core::result::Result<T, (u32, Errno)> {

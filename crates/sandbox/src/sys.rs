@@ -307,8 +307,10 @@ pub(crate) fn exit_now(code: c_int) -> ! {
     unsafe { libc::_exit(code) }
 }
 
-/// Closes the three standard streams.
-pub(crate) fn close_streams() -> Result<()> {
-    // SAFETY: only called by the jail's first process, which does not use them.
-    check(unsafe { libc::syscall(libc::SYS_close_range, 0, 2, 0) }).map(drop)
+/// Closes the three standard streams but `kept`.
+pub(crate) fn close_streams(kept: Option<RawFd>) {
+    for stream in (0..=2).filter(|stream| Some(*stream) != kept) {
+        // SAFETY: only called by the jail's first process, which does not use them.
+        unsafe { libc::close(stream) };
+    }
 }

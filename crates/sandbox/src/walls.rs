@@ -4,7 +4,7 @@ use aseptic_model::{Wall, WallState};
 
 use crate::landlock::{Support, covers, support};
 
-const STANDING: [(&str, &str); 13] = [
+const STANDING: [(&str, &str); 14] = [
     ("user namespace", "the caller's own id and no other"),
     ("mount namespace", "a root of its own; system directories and inputs read-only"),
     ("process namespace", "the job is never process 1; nothing of it outlives the run"),
@@ -21,6 +21,7 @@ const STANDING: [(&str, &str); 13] = [
         "what namespaces leave open: kernel keys, io_uring, BPF, the host's log, sockets of other families",
     ),
     ("procfs", "the host's settings read-only, its identifiers covered, the supervisor invisible"),
+    ("terminal", "one of the jail's own, or none; the caller's is not in it"),
 ];
 
 const NOT_BUILT: [(&str, &str); 1] = [(

@@ -19,12 +19,19 @@ pub(crate) struct Args {
     /// Standard error instead
     #[arg(long)]
     stderr: bool,
+    /// What it was given on standard input instead
+    #[arg(long, conflicts_with = "stderr")]
+    stdin: bool,
 }
 
 pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failure> {
     let project = context.project()?;
     let home = context.home()?;
-    let stream = if args.stderr { Stream::Stderr } else { Stream::Stdout };
+    let stream = match (args.stdin, args.stderr) {
+        (true, _) => Stream::Stdin,
+        (false, true) => Stream::Stderr,
+        (false, false) => Stream::Stdout,
+    };
     let (bytes, log) = aseptic_runner::log(&home, &project, &args.run, stream)?;
     let dropped = log.as_ref().map_or(0, |log| log.dropped);
     if context.json() {
@@ -33,7 +40,7 @@ pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failur
     } else {
         context.written(io::stdout().lock().write_all(&bytes));
         if dropped > 0 {
-            context.say(format_args!("note: {dropped} more bytes were shown and not kept"));
+            context.say(format_args!("note: {dropped} more bytes were passed on and not kept"));
         }
     }
     Ok(ExitCode::SUCCESS)

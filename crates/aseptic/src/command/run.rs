@@ -10,6 +10,7 @@ use super::denied;
 use crate::context::{Context, Shown, directory_of, home_directory, program_directories};
 use crate::failure::{Failure, RUN_DENIED, RUN_FAILED, RUN_LIMITED};
 use crate::signals::Caught;
+use crate::terminal::Console;
 
 /// Run an experiment or a command, sealed
 ///
@@ -17,6 +18,10 @@ use crate::signals::Caught;
 /// .asepticignore name), its inputs read-only at /data/NAME, and writes results to /out ($ASEPTIC_OUT).
 /// It has no network, its own /tmp and $HOME, and none of your environment variables. What it leaves in
 /// /out and /work is kept.
+///
+/// Of its standard streams, those that are a terminal here are on a terminal of its own, which has your
+/// keyboard, Ctrl-C and Ctrl-Z unless the output goes into a pipe; Ctrl-\ three times ends a job that takes no
+/// notice. What is piped in is passed on and kept with the record.
 ///
 /// The exit code is the job's, 128+N when signal N ended it, 124 when a limit ended it and it said 0 all the
 /// same, 125 when aseptic failed, 126 when the plan was denied or the program cannot be executed, 127 when
@@ -32,6 +37,9 @@ pub(crate) struct Args {
     explain: bool,
     #[command(flatten)]
     wanted: Wanted,
+    /// Give the job nothing on standard input: it is read ahead, which a loop over its lines would miss
+    #[arg(long, short = 'n')]
+    no_stdin: bool,
 }
 
 const EXAMPLES: &str = "\
@@ -40,7 +48,9 @@ Examples:
   aseptic run --data train=digits@2 --limit wall=1h -- python3 train.py --epochs 3
   aseptic run --data model=run:train/out/model.joblib -- python3 evaluate.py
   aseptic run --explain -- python3 train.py /home/me/digits.csv
-  aseptic run --json train > result.json";
+  aseptic run --json train > result.json
+  aseptic run -- python3 -i
+  xz -dc rows.csv.xz | aseptic run -- python3 count.py";
 
 /// What to run: shared by `plan` and `run`.
 #[derive(Debug, clap::Args)]
@@ -117,8 +127,7 @@ impl Wanted {
             clock: self.clock,
             code,
             home_directory: home_directory(),
-            attempts: Attempts::Unseen,
-            programs: Vec::new(),
+            ..Request::default()
         }
     }
 }
@@ -131,9 +140,12 @@ pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failur
     }
     let mut home = context.home()?;
     let shown = if context.json() { Shown::Stderr } else { Shown::Streams };
-    let mut observer = context.observer(shown);
-    let record = aseptic_runner::run(&mut home, &request, Caught::new, &mut observer)?;
-    let tail = observer.into_tail();
+    let (streams, console) = Console::new(context.json(), !args.no_stdin);
+    request.streams = streams;
+    let mut observer = context.observer(shown).with(console);
+    let record = aseptic_runner::run(&mut home, &request, Caught::new, &mut observer);
+    let tail = observer.into_tail(); // The terminal is as it was before anything is said.
+    let record = record?;
     if context.json() {
         context.document(&record)?;
     }

@@ -1,7 +1,7 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use aseptic_model::{ByteSize, RunRecord, RunRef, WallState, describe_ms};
+use aseptic_model::{ByteSize, Given, RunRecord, RunRef, WallState, describe_ms};
 use aseptic_runner::Shown;
 use serde_json::json;
 
@@ -92,6 +92,18 @@ fn describe(record: &RunRecord) -> String {
     if !record.lineage.complete {
         let why = record.lineage.incomplete_because.as_deref().unwrap_or("unknown");
         line("lineage", format!("not complete: {why}"));
+    }
+    match &record.logs.stdin {
+        None => {}
+        Some(Given::Terminal) => line("stdin", "typed on a terminal, not kept".to_owned()),
+        Some(Given::Piped(log)) => {
+            let dropped = if log.dropped > 0 {
+                format!(", {} more not kept", ByteSize(log.dropped))
+            } else {
+                String::new()
+            };
+            line("stdin", format!("{}  {}{dropped}", ByteSize(log.size), log.blake3.short()));
+        }
     }
     for output in &record.outputs {
         let size = ByteSize(output.size);

@@ -9,5 +9,7 @@ mod hosts;
 mod isolation;
 mod limits;
 mod record;
+mod session;
 mod signals;
+mod terminal;
 mod world;

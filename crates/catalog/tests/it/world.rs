@@ -214,7 +214,7 @@ pub(crate) fn record(run: &RunId, job: &Job, status: Status) -> RunRecord {
         labels: BTreeSet::new(),
         denied: Vec::new(),
         observed: None,
-        logs: Logs { stdout: None, stderr: None },
+        logs: Logs { stdout: None, stderr: None, stdin: None },
         limits: Limits::default(),
         walls: Vec::new(),
         usage: None,

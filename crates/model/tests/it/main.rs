@@ -1,7 +1,7 @@
 //! What is on disk stays readable: a golden file of each version of each format.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use aseptic_model::{Entry, Event, Plan, RunRecord, Status, from_canonical, to_canonical};
+use aseptic_model::{Entry, Event, Given, Logs, Plan, RunRecord, Status, from_canonical, to_canonical};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -25,6 +25,18 @@ fn plan_version_1() {
 fn run_version_1() {
     let record: RunRecord = check(include_str!("../golden/run-v1.json"));
     assert_eq!(record.outputs.len(), 1);
+    assert_eq!(record.logs.stdin, None, "a field that came later");
+    let log = record.logs.stdout.clone().unwrap();
+    for (given, text) in [
+        (Given::Terminal, r#""stdin":"terminal""#.to_owned()),
+        (Given::Piped(log.clone()), format!(r#""stdin":{{"piped":{{"blake3":"{}","#, log.blake3)),
+    ] {
+        let logs = Logs { stdin: Some(given), ..record.logs.clone() };
+        let bytes = to_canonical(&RunRecord { logs, ..record.clone() }).unwrap();
+        let text_of_all = String::from_utf8(bytes).unwrap();
+        assert!(text_of_all.contains(&text), "{text_of_all}");
+        check::<RunRecord>(&text_of_all);
+    }
 }
 
 /// Fields that came later are absent from what was written before, and are read back where they are.

@@ -12,4 +12,5 @@ mod limits;
 mod overlay;
 mod probe;
 mod support;
+mod terminal;
 mod walls;

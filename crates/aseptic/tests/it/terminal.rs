@@ -1,0 +1,423 @@
+//! Terminal behaviour that people expect of any program.
+
+use std::io::Read;
+use std::process::{Command, Stdio};
+
+use crate::session::Session;
+use crate::world::{World, wait_until};
+
+fn send(pid: &str, signal: &str) {
+    assert!(Command::new("kill").args([signal, pid]).status().unwrap().success());
+}
+
+/// The record of the newest run.
+fn latest(world: &World) -> serde_json::Value {
+    world.json(&["show", "latest", "--json"])
+}
+
+#[test]
+fn an_interpreter_is_used_as_outside() {
+    let world = World::new();
+    let mut session = Session::start(&world, &["run", "--", "python3", "-i"]);
+    session.sees(">>> ");
+    session.types("import os, sys; [os.isatty(stream) for stream in range(3)]\r");
+    session.sees("[True, True, True]");
+    session
+        .types("os.ttyname(0), tuple(os.get_terminal_size()), os.environ['TERM'], os.environ['COLORTERM']\r");
+    session.sees("('/dev/pts/0', (90, 30), 'xterm-256color', 'truecolor')");
+    session.types("[name for name in ('LINES', 'COLUMNS', 'PYTHONUNBUFFERED') if name in os.environ]\r");
+    session.sees("\n[]");
+    // Ctrl-C is one KeyboardInterrupt, and the interpreter goes on.
+    session.types("while True: pass\r\r");
+    session.sees("... \r\n");
+    session.types("\x03");
+    session.sees("KeyboardInterrupt");
+    session.types("6 * 7\r");
+    assert!(!session.sees("42").contains("KeyboardInterrupt"), "more than one");
+    session.types("\x04");
+    let (status, shown) = session.end();
+    assert_eq!(status.code(), Some(0), "{shown}");
+    assert!(shown.contains("\nsucceeded after"), "on a line of its own: {shown}");
+    let run = latest(&world);
+    assert_eq!(run["logs"]["stdin"], "terminal", "what was typed is not kept");
+    assert_eq!(run["logs"]["stderr"], serde_json::Value::Null, "one stream");
+    assert!(world.ok(&["logs", "latest"]).contains("42\r\n"));
+    assert!(world.ok(&["show", "latest"]).contains("typed on a terminal, not kept"));
+}
+
+#[test]
+fn a_debugger_is_used_as_outside() {
+    let world = World::new();
+    world.write("train.py", "loss = 3\nloss -= 1\nprint('loss', loss)\n");
+    let mut session = Session::start(&world, &["run", "--quiet", "--", "python3", "-m", "pdb", "train.py"]);
+    for (seen, typed) in
+        [("(Pdb) ", "next\r"), ("-> loss -= 1", "next\r"), ("-> print", "p loss * 100\r"), ("200", "q\r")]
+    {
+        session.sees(seen);
+        session.types(typed);
+    }
+    assert_eq!(session.end().0.code(), Some(0));
+}
+
+#[test]
+fn a_progress_bar_is_drawn_and_the_terminal_left_clean() {
+    let world = World::new();
+    let script = "import sys, os
+print(sys.stderr.isatty(), os.get_terminal_size(2).columns)
+for step in range(3): print(f'\\r\\x1b[32m{step}/3', end='', file=sys.stderr, flush=True)";
+    let session = Session::start(&world, &["run", "--", "python3", "-c", script]);
+    let (status, shown) = session.end();
+    assert_eq!(status.code(), Some(0), "{shown}");
+    assert!(shown.contains("True 90\r\n\r\x1b[32m0/3\r\x1b[32m1/3\r\x1b[32m2/3"), "{shown:?}");
+    let (_, after) = shown.split_once("2/3").unwrap();
+    assert!(
+        after.contains("\x1b[0m") && after.contains("\x1b[?25h"),
+        "colours and cursor are reset: {after:?}"
+    );
+    assert!(after.contains("\r\nsucceeded"), "on a line of its own: {after:?}");
+    // Nothing is reset that was not touched.
+    let session = Session::start(&world, &["run", "--quiet", "--", "echo", "plain"]);
+    assert_eq!(session.end().1, "plain\r\n");
+}
+
+#[test]
+fn the_window_size_is_passed_on() {
+    let world = World::new();
+    let script = "trap 'stty size; exit 0' WINCH; stty size; while :; do read line; done";
+    let mut session = Session::start(&world, &["run", "--quiet", "--", "sh", "-c", script]);
+    session.sees("30 90");
+    session.resize(50, 132);
+    session.sees("50 132");
+    assert_eq!(session.end().0.code(), Some(0));
+    // To a job whose output alone is on the terminal, too.
+    let script = "trap 'stty size <&2 >&2; exit 0' WINCH; echo ready >&2; while :; do sleep 0.05; done";
+    let line = format!("aseptic run -q -- sh -c {} | cat\n", quoted(script));
+    let mut session = Session::shell(&world);
+    session.types(&line);
+    session.sees("ready\r");
+    session.resize(20, 60);
+    session.sees("20 60");
+    session.sees("$ ");
+    session.types("exit\n");
+    session.end();
+}
+
+fn quoted(script: &str) -> String {
+    format!("'{}'", script.replace('\'', r"'\''"))
+}
+
+#[test]
+fn an_interrupt_ends_a_job_that_does_not_care() {
+    let world = World::new();
+    let mut session = Session::start(&world, &["run", "--", "sh", "-c", "echo ready; sleep 1000"]);
+    session.sees("ready\r");
+    session.types("\x03");
+    let (status, shown) = session.end();
+    assert_eq!(status.code(), Some(130), "{shown}");
+    let run = latest(&world);
+    assert_eq!((&run["status"], &run["reason"]), (&"aborted".into(), &"interrupted by signal 2".into()));
+}
+
+#[test]
+fn three_quits_end_a_job_that_takes_no_notice() {
+    let world = World::new();
+    let script = "trap '' INT QUIT TERM TSTP; echo ready; while :; do read line; done";
+    let mut session = Session::start(&world, &["run", "--", "sh", "-c", script]);
+    session.sees("ready\r");
+    session.types("\x03\x03\x03\x1a");
+    session.types("\x1c\x1c\x1c");
+    assert_eq!(session.end().0.code(), Some(137));
+    assert_eq!(latest(&world)["status"], "aborted");
+    world.assert_no_leftovers();
+}
+
+#[test]
+fn a_job_is_stopped_and_continued_in_a_shell() {
+    let world = World::new();
+    let mut shell = Session::shell(&world);
+    shell.types("aseptic run -- sh -c 'echo ready; while read word; do echo got $word; done'\n");
+    shell.sees("ready\r");
+    shell.types("one\n");
+    shell.sees("got one");
+    for round in ["two", "three"] {
+        shell.types("\x1a");
+        shell.sees("Stopped");
+        shell.types("stty -a | grep -c ' icanon'; echo modes $?\n");
+        shell.sees("\n1\r\nmodes 0");
+        shell.types("fg\n");
+        shell.sees("aseptic run");
+        shell.types(&format!("{round}\n"));
+        shell.sees(&format!("got {round}"));
+    }
+    // A window that changed in the meantime, and a stop that no key asked for.
+    let pid = aseptic_of(&shell);
+    send(&pid, "-TSTP");
+    shell.sees("Stopped");
+    shell.types("fg\n");
+    shell.sees("aseptic run");
+    shell.types("four\n");
+    shell.sees("got four");
+    shell.types("\x04");
+    shell.sees("succeeded");
+    shell.sees("$ "); // Until then, what is typed is the job's.
+    shell.types("exit\n");
+    assert_eq!(shell.end().0.code(), Some(0));
+}
+
+/// The child of a shell.
+fn aseptic_of(shell: &Session) -> String {
+    let path = format!("/proc/{0}/task/{0}/children", shell.id());
+    let children = std::fs::read_to_string(path).unwrap();
+    children.split_whitespace().next().unwrap().to_owned()
+}
+
+#[test]
+fn a_script_around_a_run_is_stopped_with_it() {
+    let world = World::new();
+    world.write(
+        "script",
+        "aseptic run --quiet -- sh -c 'echo ready; read word; echo got $word'\necho script goes on\n",
+    );
+    let mut shell = Session::shell(&world);
+    shell.types("sh script\n");
+    shell.sees("ready\r");
+    shell.types("\x1a");
+    shell.sees("Stopped");
+    shell.types("fg\n");
+    shell.sees("sh script");
+    shell.types("word\n");
+    shell.sees("got word");
+    shell.sees("script goes on");
+    shell.sees("$ "); // Until then, what is typed is the job's.
+    shell.types("exit\n");
+    assert_eq!(shell.end().0.code(), Some(0));
+}
+
+#[test]
+fn without_a_shell_to_continue_it_nothing_stops() {
+    let world = World::new();
+    let script = "echo ready; read word; echo got $word";
+    let mut session = Session::start(&world, &["run", "--quiet", "--", "sh", "-c", script]);
+    session.sees("ready\r");
+    session.types("\x1a");
+    session.sees("^Z");
+    session.types("word\n");
+    session.sees("got word");
+    assert_eq!(session.end().0.code(), Some(0));
+}
+
+#[test]
+fn a_shell_inside_has_its_own_job_control() {
+    let world = World::new();
+    let mut session =
+        Session::start(&world, &["run", "--quiet", "--", "bash", "--norc", "--noediting", "-i"]);
+    session.sees("bash-");
+    session.types("cat\n");
+    session.sees("cat\r\n");
+    session.types("echoed\n");
+    session.sees("echoed\r\nechoed\r\n");
+    session.types("\x1a");
+    session.sees("Stopped");
+    session.types("jobs; fg\n");
+    session.sees("Stopped");
+    session.types("\x03");
+    session.types("echo status $?; exit 5\n");
+    session.sees("status 130");
+    assert_eq!(session.end().0.code(), Some(5));
+}
+
+#[test]
+fn the_modes_come_back_after_term() {
+    let world = World::new();
+    let mut session = Session::start(&world, &["run", "--quiet", "--", "sh", "-c", "echo ready; sleep 1000"]);
+    session.sees("ready\r");
+    wait_until("the terminal is raw", || session.is_raw());
+    send(&session.id(), "-TERM");
+    assert_eq!(session.end().0.code(), Some(143)); // The modes are compared there.
+}
+
+#[test]
+fn a_run_in_the_background_takes_no_keys_until_it_is_in_front() {
+    let world = World::new();
+    let mut shell = Session::shell(&world);
+    shell.types("aseptic run --quiet -- sh -c 'echo ready; read word; echo got $word' &\n");
+    shell.sees("ready\r");
+    shell.types("echo the shell has the $((40 + 2)) keys\n");
+    shell.sees("has the 42 keys");
+    shell.types("fg\n");
+    shell.sees("aseptic run");
+    shell.types("word\n");
+    shell.sees("got word");
+    shell.sees("$ "); // Until then, what is typed is the job's.
+    shell.types("exit\n");
+    assert_eq!(shell.end().0.code(), Some(0));
+}
+
+#[test]
+fn each_stream_is_a_terminal_or_not_as_outside() {
+    let world = World::new();
+    let sum = "n=0; test -t 0 && n=$((n+1)); test -t 1 && n=$((n+2)); test -t 2 && n=$((n+4)); exit $n";
+    world.write("sum", sum);
+    let mut shell = Session::shell(&world);
+    let all = [
+        ("aseptic run -q -- sh sum", 7),
+        ("aseptic run -q -- sh sum > log", 5),
+        ("aseptic run -q -- sh sum 2> log", 3),
+        ("aseptic run -q -- sh sum > log 2>&1", 0),
+        ("aseptic run -q -- sh sum < /dev/null", 6),
+        ("aseptic run -q -n -- sh sum", 6),
+        ("true | aseptic run -q -- sh sum", 6),
+        // A pager that is at the other end has the keyboard.
+        ("aseptic run -q -- sh sum | cat", 4),
+    ];
+    for (line, sum) in all {
+        shell.types(&format!("{line}; echo over ${{PIPESTATUS[@]}} \\.\n"));
+        let shown = shell.sees(" .\r\n");
+        let statuses = shown.rsplit_once("over ").unwrap().1;
+        assert!(statuses.split(' ').any(|status| status == sum.to_string()), "{line}: {statuses}");
+    }
+    shell.types("exit\n");
+    shell.end();
+}
+
+#[test]
+fn a_document_goes_to_standard_output_and_the_job_to_the_terminal() {
+    let world = World::new();
+    let mut shell = Session::shell(&world);
+    shell.types(
+        "aseptic run --json -- sh -c 'test -t 1 && read word && echo got $word' > result.json; echo over\n",
+    );
+    shell.types("word\n");
+    shell.sees("got word");
+    shell.sees("\nover");
+    shell.sees("$ "); // Until then, what is typed is the job's.
+    shell.types("exit\n");
+    shell.end();
+    let text = std::fs::read(world.path("project/result.json")).unwrap();
+    let run: serde_json::Value = serde_json::from_slice(&text).unwrap();
+    assert_eq!(run["status"], "succeeded");
+}
+
+#[test]
+fn a_pipe_goes_through() {
+    let world = World::new();
+    let script = "head -c 100M /dev/urandom > ../original; cat ../original | \"$0\" run --quiet -- cat | cmp - ../original";
+    let aseptic = world.command(&[""; 0]);
+    let status = Command::new("sh")
+        .args(["-c", script])
+        .arg(aseptic.get_program())
+        .current_dir(world.path("project"))
+        .env("ASEPTIC_HOME", world.path("state"))
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let run = latest(&world);
+    let all = |log: &serde_json::Value| log["size"].as_u64().unwrap() + log["dropped"].as_u64().unwrap();
+    let logs = &run["logs"];
+    assert_eq!(all(&logs["stdin"]["piped"]), 100 << 20);
+    assert_eq!(logs["stdin"]["piped"], logs["stdout"], "what was kept is the same: {logs}");
+}
+
+/// What a shell prints in which `aseptic` is the command.
+fn script(world: &World, script: &str) -> (Option<i32>, String) {
+    let aseptic = world.command(&[""; 0]);
+    let output = Command::new("bash")
+        .args(["-c", &format!("aseptic() {{ {} \"$@\"; }}; {script}", aseptic.get_program().display())])
+        .current_dir(world.path("project"))
+        .env("ASEPTIC_HOME", world.path("state"))
+        .env_remove("VIRTUAL_ENV")
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let text =
+        format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    (output.status.code(), text)
+}
+
+#[test]
+fn pipes_behave_as_with_any_program() {
+    let world = World::new();
+    let all = [
+        ("printf 'a\\nb\\n' | aseptic run -q -- wc -l", "2\n"),
+        ("printf 'a\\nb\\n' > rows; aseptic run -q -- wc -l < rows", "2\n"),
+        ("yes | aseptic run -q -- head -1; echo ${PIPESTATUS[@]}", "y\n141 0\n"),
+        ("aseptic run -q -- yes | head -1; echo ${PIPESTATUS[@]}", "y\n141 0\n"),
+        ("aseptic run -q -- cat; echo $?", "0\n"),
+        ("aseptic run -q -- cat <&-; echo $?", "0\n"),
+        ("aseptic run -q -- cat < /; echo $?", "0\n"),
+        ("printf 'a\\nb\\n' | { aseptic run -q -n -- cat; cat; }", "a\nb\n"),
+        ("printf 'a\\nb\\n' | while read line; do aseptic run -q --no-stdin -- echo $line; done", "a\nb\n"),
+        ("aseptic run -q -- sh -c 'echo out; echo err >&2' 2>&1 >/dev/null", "err\n"),
+    ];
+    for (line, printed) in all {
+        assert_eq!(script(&world, line).1, printed, "{line}");
+    }
+}
+
+#[test]
+fn piped_input_is_kept_with_the_record() {
+    let world = World::new();
+    assert_eq!(script(&world, "printf 'a\\nb\\n' | aseptic run -q -- sort -r").1, "b\na\n");
+    assert_eq!(world.ok(&["logs", "latest", "--stdin"]), "a\nb\n");
+    let stdin = &latest(&world)["logs"]["stdin"]["piped"];
+    assert_eq!((&stdin["size"], &stdin["dropped"]), (&4.into(), &0.into()));
+    assert!(world.ok(&["show", "latest"]).contains("\nstdin       4 B  "));
+    world.ok(&["run", "-q", "--", "true"]);
+    assert!(latest(&world)["logs"].get("stdin").is_none(), "nothing was given");
+}
+
+#[test]
+fn nohup_is_heeded() {
+    let world = World::new();
+    let job = "trap 'exit 3' USR1; echo ready; while :; do sleep 0.01; done";
+    let aseptic = world.command(&["run", "-q", "--", "sh", "-c", job]);
+    let mut child = Command::new("nohup")
+        .arg(aseptic.get_program())
+        .args(aseptic.get_args())
+        .current_dir(world.path("project"))
+        .env("ASEPTIC_HOME", world.path("state"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    child.stdout.as_mut().unwrap().read_exact(&mut [0; 6]).unwrap();
+    let pid = child.id().to_string();
+    send(&pid, "-HUP");
+    send(&pid, "-USR1");
+    assert_eq!(child.wait().unwrap().code(), Some(3), "the hangup would have ended it first");
+}
+
+#[test]
+fn a_job_does_not_wait_for_input_that_it_does_not_read() {
+    let world = World::new();
+    let mut child = world
+        .command(&["run", "-q", "--", "echo", "over"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let _open = child.stdin.take().unwrap(); // Nobody writes, and nobody closes.
+    let mut printed = String::new();
+    child.stdout.take().unwrap().read_to_string(&mut printed).unwrap();
+    assert_eq!((child.wait().unwrap().code(), printed.as_str()), (Some(0), "over\n"));
+}
+
+#[test]
+fn input_that_another_program_takes_does_not_stop_the_clock() {
+    let world = World::new();
+    // Both wait for the same pipe; whichever comes late finds nothing, and must not wait for more.
+    let script = "mkfifo pipe; exec 3<>pipe; for n in 1 2 3; do echo $n >&3; done
+        for n in 1 2 3 4; do aseptic run -q --limit wall=1s --limit grace=100ms -- cat <&3 >/dev/null & done
+        for job in $(jobs -p); do wait $job; echo $?; done";
+    assert_eq!(self::script(&world, script), (Some(0), "143\n143\n143\n143\n".to_owned()));
+}
+
+#[test]
+fn runs_go_on_beside_each_other() {
+    let world = World::new();
+    let line =
+        "for n in 1 2 3 4 5 6 7 8; do (seq $n | aseptic run -q -- wc -l > out$n) & done; wait; cat out[1-8]";
+    assert_eq!(script(&world, line).1, "1\n2\n3\n4\n5\n6\n7\n8\n");
+    assert_eq!(world.json(&["runs", "--json"])["runs"].as_array().unwrap().len(), 8);
+    world.assert_no_leftovers();
+}
