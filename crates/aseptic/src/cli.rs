@@ -90,6 +90,10 @@ commands! {
     Ledger(ledger),
     Catalog(catalog),
     Doctor(doctor),
+    Drill(drill),
+    /// A process of a drill
+    #[command(hide = true)]
+    DrillPart(drill_part),
     Completions(completions),
 }
 

@@ -185,7 +185,7 @@ const TAIL_BYTES: usize = 4 << 10;
 
 impl Observer for Shower<'_> {
     fn event(&mut self, event: Event<'_>) {
-        if !matches!(event, Event::Import(_)) {
+        if !matches!(event, Event::Import(_) | Event::Drill { .. }) {
             self.bar = None; // It is gone before anything else is printed.
         }
         match event {
@@ -203,6 +203,7 @@ impl Observer for Shower<'_> {
             }
             Event::Sealing => self.console.leave(),
             Event::Decided(_) | Event::Started => {}
+            Event::Drill { attempt, done, total } => self.drill(attempt, done, total),
         }
     }
 
@@ -271,6 +272,21 @@ impl Shower<'_> {
             (Shown::Streams, Stream::Stderr) | (Shown::Stderr, _) => io::stderr().lock().write_all(bytes),
         };
         !written.is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    fn drill(&mut self, attempt: &str, done: usize, total: usize) {
+        if self.context.global.quiet || !io::stderr().is_terminal() {
+            return;
+        }
+        let bar = self.bar.get_or_insert_with(|| {
+            let bar = ProgressBar::new(total as u64);
+            if let Ok(style) = ProgressStyle::with_template("{pos} of {len} attempts: {msg}") {
+                bar.set_style(style);
+            }
+            bar
+        });
+        bar.set_message(attempt.to_owned());
+        bar.set_position(done as u64);
     }
 
     fn progress(&mut self, progress: &aseptic_runner::Progress) {

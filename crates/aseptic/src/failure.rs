@@ -6,6 +6,10 @@ use aseptic_model::{Class, Diagnose, Diagnosis};
 
 /// Exit code of a command line that cannot be understood.
 pub(crate) const USAGE: u8 = 2;
+/// Exit code of `aseptic drill` when an attempt got through.
+pub(crate) const DRILL_BREACHED: u8 = 6;
+/// Exit code of `aseptic drill` when an attempt proves nothing, and none got through.
+pub(crate) const DRILL_BROKEN: u8 = 7;
 /// Exit code of `aseptic run` when aseptic itself failed and the job did not run to its end.
 pub(crate) const RUN_FAILED: u8 = 125;
 /// Exit code of `aseptic run` when the plan was denied.

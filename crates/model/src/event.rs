@@ -117,6 +117,18 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// The walls of this machine were attacked on purpose.
+    #[serde(rename = "drill.completed")]
+    DrillCompleted {
+        /// Attempts that a wall refused and that succeeded without it.
+        held: u32,
+        /// Attempts that got through.
+        breached: u32,
+        /// Attempts that prove nothing.
+        broken: u32,
+        /// Digest of the report, which is in the store.
+        report: Digest,
+    },
 }
 
 impl Event {
@@ -131,6 +143,7 @@ impl Event {
             Self::RunSealed { .. } => "run.sealed",
             Self::RunExported { .. } => "run.exported",
             Self::QuarantineAdded { .. } => "quarantine.added",
+            Self::DrillCompleted { .. } => "drill.completed",
         }
     }
 
@@ -145,6 +158,9 @@ impl Event {
             Self::RunSealed { run, status, .. } => format!("{run} {status}"),
             Self::RunExported { run, files, .. } => format!("{run} {files} files"),
             Self::QuarantineAdded { snapshot, .. } => snapshot.short(),
+            Self::DrillCompleted { held, breached, broken, .. } => {
+                format!("{held} held, {breached} breached, {broken} broken")
+            }
         }
     }
 
@@ -157,7 +173,7 @@ impl Event {
             | Self::RunStarted { run }
             | Self::RunSealed { run, .. }
             | Self::RunExported { run, .. } => Some(run),
-            Self::DatasetAdded { .. } | Self::QuarantineAdded { .. } => None,
+            Self::DatasetAdded { .. } | Self::QuarantineAdded { .. } | Self::DrillCompleted { .. } => None,
         }
     }
 }

@@ -14,6 +14,7 @@ mod code;
 pub mod dataset;
 mod decide;
 mod doctor;
+mod drill;
 mod environment;
 mod execute;
 mod explain;
@@ -36,11 +37,15 @@ mod seal;
 mod streams;
 
 pub use aseptic_catalog::{DatasetVersion, EdgeKind, LineageEdge, LineageGraph, Node, RunFilter, RunSummary};
+pub use aseptic_drill::{Attempt, Family, Outcome};
 pub use aseptic_ledger::{Checkpoint, NoteError, Verified, verify as verify_ledger};
 pub use aseptic_sandbox::{Attempts, Finding, TerminalSize};
 pub use aseptic_store::{Existing, Exported, Progress, Step};
 pub use decide::decide;
 pub use doctor::{Report, doctor};
+pub use drill::{
+    AttemptReport, DrillError, DrillReport, DrillRequest, Walls, drill, drill_families, drill_part,
+};
 pub use environment::EnvironmentError;
 pub use home::{Home, HomeError};
 pub use init::{InitError, init};

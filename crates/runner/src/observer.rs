@@ -33,6 +33,15 @@ pub enum Event<'a> {
     Output(Stream, &'a [u8]),
     /// The job is over; its outputs are being stored.
     Sealing,
+    /// The next attempt of a drill.
+    Drill {
+        /// Its name.
+        attempt: &'a str,
+        /// How many are over.
+        done: usize,
+        /// How many there are.
+        total: usize,
+    },
 }
 
 /// A standard stream of the job.

@@ -5,6 +5,8 @@ pub(crate) mod completions;
 pub(crate) mod dataset;
 mod denied;
 pub(crate) mod doctor;
+pub(crate) mod drill;
+pub(crate) mod drill_part;
 pub(crate) mod export;
 pub(crate) mod init;
 pub(crate) mod ledger;

@@ -4,6 +4,7 @@
 mod bad_input;
 mod commands;
 mod crash;
+mod drill;
 mod explain;
 mod hosts;
 mod isolation;

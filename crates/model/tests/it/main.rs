@@ -71,7 +71,8 @@ fn entry_version_1() {
             "run.sealed",
             "run.decided",
             "run.exported",
-            "quarantine.added"
+            "quarantine.added",
+            "drill.completed"
         ]
     );
     assert!(matches!(&entries[0].event, Event::DatasetAdded { version: 1, .. }));
