@@ -1,6 +1,6 @@
 # Every target is a script in scripts/; each of them runs on its own, too.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench setup setup-check install clean
+.PHONY: help demo test test-peers check bench setup setup-check install clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -11,10 +11,13 @@ demo: ## Build, then show the main job on real data
 test: ## Install what is missing, then pass every test, as root also as an ordinary user
 	scripts/test.sh
 
+test-peers: ## CPython's and the kernel's own tests, and killed supervisors (12 minutes)
+	scripts/test-peers.sh
+
 check: ## Format, lints, documentation, dependencies, shell scripts, structure
 	scripts/check.sh
 
-bench: ## Measure the start of a run beside bubblewrap and fork+exec
+bench: ## Measure runs beside other sandboxes, and inside against outside
 	scripts/bench.sh
 
 setup: ## Install what build and tests need, or say what to install

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes a Debian machine with a Rust toolchain ready for one task: build, test (the default), demo,
-# bench or check.
+# peers, bench or check.
 #
 # As root it installs what is missing, and only that. Otherwise it prints the one command that root has
 # to run, and fails.
@@ -42,14 +42,34 @@ need_second_user() {
   ((EUID)) || need passwd command -v useradd
 }
 
+# CPython's tests for Debian's Python, and what the kernel's own tests are built with.
+need_peers() {
+  local python
+  python=$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true)
+  need "libpython$python-testsuite" test -e "/usr/lib/python$python/test/test_os.py"
+  need libcap-dev test -e /usr/include/sys/capability.h
+  need xz-utils xz --version
+}
+
+# Other sandboxes to measure beside ours. Not all work everywhere; the result says which do not.
+need_sandboxes() {
+  need bubblewrap bwrap --version
+  need runc command -v runc
+  need crun command -v crun
+  need podman command -v podman
+  need uidmap command -v newuidmap
+  need firejail command -v firejail
+}
+
 case $task in
   build) need_build ;;
   test) need_build && need_jail && need_python && need_second_user ;;
   demo) need_build && need_jail && need_python ;;
-  bench) need_build && need_jail && need_python && need bubblewrap bwrap --version && need strace strace --version ;;
+  peers) need_build && need_jail && need_python && need_second_user && need_peers ;;
+  bench) need_build && need_jail && need_python && need_second_user && need_sandboxes && need strace strace --version ;;
   check) need_build && need_python && need shellcheck shellcheck --version ;;
   *)
-    echo "usage: $0 [build|test|demo|bench|check]" >&2
+    echo "usage: $0 [build|test|demo|peers|bench|check]" >&2
     exit 2
     ;;
 esac

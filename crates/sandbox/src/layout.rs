@@ -71,10 +71,14 @@ const COPIED_BYTES_MAX: u64 = 16 * 1024;
 fn identity(home: &Path) -> Vec<Mount> {
     let (user, group) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
     let home = home.display();
+    // Programs ask for the name of user 0 and of its group; a job that is user 0 is found by both names.
+    let root = "root:x:0:0:root:/root:/bin/sh";
+    let nobody = "nobody:x:65534:65534::/:/bin/false";
     let files = [
-        ("passwd", format!("job:x:{user}:{group}:job:{home}:/bin/sh\nnobody:x:65534:65534::/:/bin/false\n")),
-        ("group", format!("job:x:{group}:\nnogroup:x:65534:\n")),
-        ("hosts", "127.0.0.1 localhost\n::1 localhost\n".to_owned()),
+        ("passwd", format!("job:x:{user}:{group}:job:{home}:/bin/sh\n{root}\n{nobody}\n")),
+        ("group", format!("job:x:{group}:\nroot:x:0:\nnogroup:x:65534:\n")),
+        // Programs that talk to themselves look up their own host's name.
+        ("hosts", format!("127.0.0.1 localhost {HOSTNAME}\n::1 localhost {HOSTNAME}\n")),
         ("hostname", format!("{HOSTNAME}\n")),
         ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n".to_owned()),
         ("resolv.conf", String::new()),

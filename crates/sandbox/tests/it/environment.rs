@@ -12,11 +12,18 @@ fn the_environment_is_the_one_given() {
 }
 
 #[test]
-fn settings_name_one_user_and_no_secret() {
+fn settings_name_the_job_and_no_secret() {
     let user = rustix::process::getuid().as_raw();
     run(&shell("cut -d: -f1,3 /etc/passwd; ls /etc/shadow /etc/gshadow /etc/sudoers /etc/ssh /etc/ssl/private 2>/dev/null"))
-        .assert(Ended::Exited(2), &format!("job:{user}\nnobody:65534"));
+        .assert(Ended::Exited(2), &format!("job:{user}\nroot:0\nnobody:65534"));
     run(&shell("id -un; hostname; cat /etc/hostname")).assert(Ended::Exited(0), "job\naseptic\naseptic");
+}
+
+#[test]
+fn names_that_programs_look_up_are_there() {
+    run(&shell("getent passwd root | cut -d: -f3; getent group root"))
+        .assert(Ended::Exited(0), "0\nroot:x:0:");
+    run(&shell("getent hosts $(hostname) >/dev/null && echo found")).assert(Ended::Exited(0), "found");
 }
 
 #[test]
