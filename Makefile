@@ -1,6 +1,6 @@
 # Every target is a script in scripts/; each of them runs on its own, too.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-peers check bench setup setup-check install clean
+.PHONY: help demo test test-peers test-vm check bench setup setup-check install clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -13,6 +13,9 @@ test: ## Install what is missing, then pass every test, as root also as an ordin
 
 test-peers: ## CPython's and the kernel's own tests, and killed supervisors (12 minutes)
 	scripts/test-peers.sh
+
+test-vm: ## The tests of the jail on Debian's own kernel, in a virtual machine (minutes, x86-64)
+	scripts/test-vm.sh
 
 check: ## Format, lints, documentation, dependencies, shell scripts, structure
 	scripts/check.sh

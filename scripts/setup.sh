@@ -61,15 +61,23 @@ need_sandboxes() {
   need firejail command -v firejail
 }
 
+# A virtual machine, and what its first files are made of. The kernel itself is fetched by its script.
+need_machine() {
+  need qemu-system-x86 qemu-system-x86_64 --version
+  need busybox-static busybox
+  need cpio cpio --version
+}
+
 case $task in
   build) need_build ;;
   test) need_build && need_jail && need_python && need_second_user ;;
   demo) need_build && need_jail && need_python ;;
   peers) need_build && need_jail && need_python && need_second_user && need_peers ;;
   bench) need_build && need_jail && need_python && need_second_user && need_sandboxes && need strace strace --version ;;
+  vm) need_build && need_python && need_machine ;;
   check) need_build && need_python && need shellcheck shellcheck --version ;;
   *)
-    echo "usage: $0 [build|test|demo|peers|bench|check]" >&2
+    echo "usage: $0 [build|test|demo|peers|bench|vm|check]" >&2
     exit 2
     ;;
 esac

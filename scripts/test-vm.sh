@@ -80,11 +80,21 @@ pass() {
   "\$@" /run/tests --test-threads 2 "$filter" 2>&1 | sed 's/^/vm| /'
   echo "vm: \${PIPESTATUS[0]}"
 }
-pass root env
+pass root env ASEPTIC_TEST_LIMITS_HARD=1
 # What systemd gives to the session of a user.
 chown $user \$groups/user \$groups/user/{cgroup.procs,cgroup.subtree_control,shell,shell/cgroup.procs}
 echo 0 >\$groups/user/shell/cgroup.procs
-pass user setpriv --reuid $user --regid $user --clear-groups env HOME=/tmp
+pass user setpriv --reuid $user --regid $user --clear-groups env HOME=/tmp ASEPTIC_TEST_LIMITS_HARD=1
+# What \`systemd-run --user --scope -p Delegate=yes\` gives: a group of which this is the only process.
+mkdir \$groups/scope
+chown $user \$groups/scope \$groups/scope/{cgroup.procs,cgroup.subtree_control}
+echo "vm: in a scope"
+sh -c "echo 0 >\$groups/scope/cgroup.procs; exec setpriv --reuid $user --regid $user --clear-groups env HOME=/tmp \
+  ASEPTIC_TEST_LIMITS_HARD=1 /run/tests --test-threads 1 limits" >/tmp/scope 2>&1
+result=\$?
+sed 's/^/vm| /' /tmp/scope
+find \$groups/scope -mindepth 1 -type d | sed 's/^/vm: left: /'
+echo "vm: \$result"
 END
 
 echo "vm: starting $(basename "$kernel")"
@@ -93,7 +103,7 @@ timeout "$limit" qemu-system-x86_64 -accel tcg,thread=multi -cpu max -smp 2 -m 3
   -kernel "$kernel" -initrd "$place/image.gz" -append "console=ttyS0 quiet panic=-1 lsm=landlock,apparmor" \
   -virtfs "$(share / host ,readonly=on)" -virtfs "$(share "$place/share" share "")" </dev/null 2>&1 |
   tee "$place/log" | grep -a --line-buffered "^vm" || true
-[[ $(grep -ac "^vm: 0" "$place/log") == 2 ]] || {
+[[ $(grep -ac "^vm: 0" "$place/log") == 3 ]] || {
   echo "vm: not every test passed; all of it is in $place/log" >&2
   exit 1
 }

@@ -24,9 +24,16 @@ pub(crate) enum Rank {
     Nothing,
 }
 
-/// Top directories that are the machine's own.
+/// Top directories that are the machine's own, but for what people put below them.
 const MACHINE: [&[u8]; 12] =
     [b"bin", b"boot", b"dev", b"etc", b"lib", b"lib64", b"proc", b"run", b"sbin", b"sys", b"usr", b"var"];
+
+const OF_PEOPLE: [&[u8]; 2] = [b"/var/tmp/", b"/run/media/"];
+
+fn is_of_machine(path: &[u8]) -> bool {
+    let top = path.split(|byte| *byte == b'/').find(|name| !name.is_empty());
+    top.is_some_and(|top| MACHINE.contains(&top)) && !OF_PEOPLE.iter().any(|place| path.starts_with(place))
+}
 
 /// Which dataset would hold which files.
 #[derive(Debug)]
@@ -152,8 +159,7 @@ pub(crate) fn host(
                     secret can be copied into the code tree or a dataset";
         return (Rank::Nothing, help.to_owned());
     }
-    let top = thing.path.split(|byte| *byte == b'/').find(|name| !name.is_empty());
-    if action == Action::Connect || top.is_some_and(|top| MACHINE.contains(&top)) {
+    if action == Action::Connect || is_of_machine(&thing.path) {
         let help = "a part of this machine that no run sees; this version has no way to allow it";
         return (Rank::Nothing, help.to_owned());
     }

@@ -250,7 +250,6 @@ pub(crate) fn provision(
         name: run.to_string(),
         limits: limits(plan),
         terminal: wanted.terminal(),
-        ..Jail::default()
     };
     let no_pipe = |source| io_error("make a pipe for", &dir.path, source);
     let unwatched =

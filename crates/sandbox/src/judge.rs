@@ -5,7 +5,7 @@
 
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{FileType, Mode, OFlags, ResolveFlags};
+use rustix::fs::{Mode, OFlags, ResolveFlags, StatVfsMountFlags};
 use rustix::io::{Errno, Result};
 
 use crate::attempts::Verdict;
@@ -70,20 +70,29 @@ fn look(root: &OwnedFd, raw: &[u8], flags: OFlags) -> Result<OwnedFd> {
 /// Whether the job may do what `wanted` says with what is at `raw`.
 fn check(root: &OwnedFd, raw: &[u8], flags: OFlags, wanted: i32) -> Result<()> {
     let file = look(root, raw, flags)?;
+    match permission(&file, wanted) {
+        // Some calls say the one and some the other; that no mode could allow it is the better reason.
+        Err(Errno::ACCESS) if wanted & libc::W_OK != 0 && is_read_only(&file) => Err(Errno::ROFS),
+        result => result,
+    }
+}
+
+fn permission(file: &OwnedFd, wanted: i32) -> Result<()> {
     may(file.as_fd(), wanted)?;
     // A supervisor of root may do everything; its job, of the same user without a privilege, may not.
     if !rustix::process::geteuid().is_root() {
         return Ok(());
     }
-    let status = rustix::fs::fstat(&file)?;
-    let owners = if status.st_uid == 0 {
-        6
-    } else if status.st_gid == 0 {
-        3
-    } else {
-        0
+    let status = rustix::fs::fstat(file)?;
+    let shift = match (status.st_uid, status.st_gid) {
+        (0, _) => 6,
+        (_, 0) => 3,
+        _ => 0,
     };
-    let link = FileType::from_raw_mode(status.st_mode) == FileType::Symlink;
-    let has = (status.st_mode >> owners) & wanted.cast_unsigned();
-    if link || has == wanted.cast_unsigned() { Ok(()) } else { Err(Errno::ACCESS) }
+    let has = (status.st_mode >> shift) & wanted.cast_unsigned();
+    if has == wanted.cast_unsigned() { Ok(()) } else { Err(Errno::ACCESS) }
+}
+
+fn is_read_only(file: &OwnedFd) -> bool {
+    rustix::fs::fstatvfs(file).is_ok_and(|system| system.f_flag.contains(StatVfsMountFlags::RDONLY))
 }

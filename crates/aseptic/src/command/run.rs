@@ -29,14 +29,14 @@ use crate::terminal::Console;
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
+    #[command(flatten)]
+    wanted: Wanted,
     /// Report what the job was denied, with what would allow it: files, programs, connections
     ///
     /// A report, not a wall: the job is denied the same without it. What is on this machine and not in the
     /// run is named, what is nowhere is not; files that a job only asks about (stat) are not seen.
     #[arg(long)]
     explain: bool,
-    #[command(flatten)]
-    wanted: Wanted,
     /// Give the job nothing on standard input: it is read ahead, which a loop over its lines would miss
     #[arg(long, short = 'n')]
     no_stdin: bool,

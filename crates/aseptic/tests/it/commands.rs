@@ -108,5 +108,5 @@ fn doctor_says_what_is_missing() {
         .filter(|wall| wall["state"] == "not-enforced")
         .map(|wall| wall["name"].as_str().unwrap())
         .collect();
-    assert_eq!(missing, ["system directories by overlay", "denied files"]);
+    assert_eq!(missing, ["system directories by overlay"]);
 }

@@ -141,6 +141,7 @@ fn the_table_for_people() {
     run [run]  plan [short]  sh -c 'cat [world]/user/set/a.csv [world]/user/set/b.csv 2>/dev/null; cat [world]/user/set/a.csv'
     cat: [world]/user/set/a.csv: No such file or directory
     failed with exit code 1 after [duration] ([duration] of aseptic's own)  run [run]
+      used [usage]
       kept 0 files, 0 B; `aseptic show [run]` has everything
       denied: 3 attempts
         open  [world]/user/set/a.csv  2 times  not in the run

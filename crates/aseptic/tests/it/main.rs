@@ -9,6 +9,7 @@ mod explain;
 mod hosts;
 mod isolation;
 mod limits;
+mod pipes;
 mod record;
 mod session;
 mod signals;

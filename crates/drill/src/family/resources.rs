@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::fs::inotify;
@@ -38,6 +39,54 @@ pub(super) const FAMILY: Family = Family {
             .limits(&[("memory", "64MiB")])
             .accept(&["memory"])
             .may_be_killed(),
+        Attempt::new("memory", "limit of memory", "use more memory than it may", |_| {
+            let mut held = Vec::new();
+            for mebibyte in 0..MEMORY {
+                let mut block = Vec::new();
+                if let Err(error) = block.try_reserve_exact(1 << 20) {
+                    return Said::refused(format_args!("after {mebibyte} MiB: {error}"));
+                }
+                block.resize(1 << 20, 1_u8); // Touched, so that the kernel has to give it.
+                held.push(block);
+            }
+            wait();
+            let bytes: usize = held.iter().map(Vec::len).sum();
+            Said::reached(format_args!("held {} MiB", bytes >> 20))
+        })
+        .limits(&[("memory", "64MiB")])
+        .may_be_killed(),
+        Attempt::new("open-files", "limit of open files", "open more files than it may", |_| {
+            let mut open = Vec::new();
+            for count in 0..FILES {
+                match File::open("/dev/null") {
+                    Ok(file) => open.push(file),
+                    Err(error) => return Said::refused(format_args!("after {count}: {error}")),
+                }
+            }
+            Said::reached(format_args!("opened {}", open.len()))
+        })
+        .limits(&[("files", "64")]),
+        Attempt::new("scratch", "limit of scratch", "write more scratch than it may", |scene| {
+            fill(&scene.place.tmp)
+        })
+        .limits(&[("scratch", "8MiB")])
+        .may_be_killed(),
+        Attempt::new("scratch-files", "limit of scratch files", "make more files than it may", |scene| {
+            for count in 0..SCRATCH_FILES {
+                if let Err(error) = File::create(scene.place.tmp.join(count.to_string())) {
+                    return Said::refused(format_args!("after {count}: {error}"));
+                }
+            }
+            wait();
+            Said::reached(format_args!("made {SCRATCH_FILES}"))
+        })
+        .limits(&[("scratch-files", "100")])
+        .may_be_killed(),
+        Attempt::new("outputs", "limit of outputs", "write more results than it may", |scene| {
+            fill(&scene.place.out)
+        })
+        .limits(&[("outputs", "8MiB")])
+        .may_be_killed(),
         Attempt::new("watches", "limit of file watches", "use up the file watches of the user", |_| {
             let mut made = Vec::new();
             for count in 0..WATCHERS {
@@ -85,8 +134,32 @@ const SIGNALS: u32 = 5_000;
 
 const MEBIBYTES: usize = 80;
 
+const MEMORY: usize = 192;
+
+const FILES: usize = 256;
+
+const SCRATCH_FILES: u32 = 1_000;
+
+/// Long enough for who looks at a run every now and then.
+fn wait() {
+    std::thread::sleep(LONG);
+}
+
+/// Writes more than any limit here allows, and keeps it.
+fn fill(directory: &Path) -> io::Result<Said> {
+    let said = write(directory)?;
+    if matches!(said, Said::Reached(_)) {
+        wait();
+    }
+    Ok(said)
+}
+
 fn fill_shared_memory(scene: &Scene) -> io::Result<Said> {
-    let mut file = File::create(scene.place.shm.join("large"))?;
+    write(&scene.place.shm)
+}
+
+fn write(directory: &Path) -> io::Result<Said> {
+    let mut file = File::create(directory.join("large"))?;
     let block = vec![0; 1 << 20];
     for written in 0..MEBIBYTES {
         if let Err(error) = file.write_all(&block) {

@@ -39,7 +39,7 @@ pub(super) const FAMILY: Family = Family {
         .on_terminal(),
         Attempt::new(
             "terminal-by-descriptor",
-            "pipes instead of a terminal",
+            "streams and terminal of its own",
             "look for it among open files",
             |_| first(0..1024, |number| is_the_users(Path::new(&format!("/proc/self/fd/{number}")))),
         )

@@ -51,7 +51,7 @@ pub enum Walls {
 /// What came of a drill. Its JSON is `aseptic.drill/1`; see `docs/drill.md`.
 #[derive(Clone, Debug, Serialize)]
 pub struct DrillReport {
-    /// [`DRILL_SCHEMA`].
+    /// `aseptic.drill/1`.
     pub schema: &'static str,
     /// Version of aseptic.
     pub version: &'static str,

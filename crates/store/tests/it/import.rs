@@ -139,7 +139,7 @@ fn git_rules() {
         let rule = aseptic_store::rule_against(&env.path("source"), path.as_bytes()).unwrap();
         rule.map_or(String::new(), |rule| format!("{}: {}", rule.file, rule.line))
     };
-    let asked = ["build/x", "sub/b.tmp", "private/key", "keep.log"].map(rule);
+    let asked = ["build/x", "sub/deep/c.tmp", "private/key", "keep.log"].map(rule);
     assert_eq!(asked, [".gitignore: /build/", "sub/.gitignore: *.tmp", "", ""]);
 }
 
