@@ -19,7 +19,7 @@ fn main() -> Result<ExitCode, Box<dyn std::error::Error>> {
         arguments: command.collect(),
         environment: vec![("PATH".into(), "/usr/local/bin:/usr/bin:/bin".into())],
         working_directory: "/tmp".into(),
-        limits: Limits { tasks: enforces_task_limit().then_some(1000), ..Limits::default() },
+        limits: Limits { tasks: enforces_task_limit().then_some(16_384), ..Limits::default() },
         ..Jail::default()
     };
     let streams = Streams {
