@@ -17,6 +17,7 @@ use crate::error::PrepareError;
 use crate::filter;
 use crate::jail::{Attempts, Jail};
 use crate::landlock::{self, Rules};
+use crate::layout::job_ids;
 use crate::limits::Enforcing;
 use crate::sys::{FilterProgram, Stack, StringArray};
 use crate::tasks::TaskLimit;
@@ -163,6 +164,7 @@ pub(crate) struct Program {
 
 pub(crate) fn compile(jail: &Jail, enforcing: &Enforcing) -> Result<Compiled, PrepareError> {
     let assembly = assemble(jail, enforcing.tasks)?;
+    let (inside_user, inside_group) = job_ids();
     let (user, group) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
     let mut arguments = vec![c_string(&jail.program)?];
     for argument in &jail.arguments {
@@ -190,8 +192,8 @@ pub(crate) fn compile(jail: &Jail, enforcing: &Enforcing) -> Result<Compiled, Pr
             stack: Stack::new(),
         },
         working_directory: c_string(jail.working_directory.as_os_str())?,
-        user_map: format!("{user} {user} 1\n").into_bytes(),
-        group_map: format!("{group} {group} 1\n").into_bytes(),
+        user_map: format!("{inside_user} {user} 1\n").into_bytes(),
+        group_map: format!("{inside_group} {group} 1\n").into_bytes(),
         filter: FilterProgram::new(filter::program()),
         landlock: landlock::rules(jail)?,
         clock: clock::offsets(jail.clock)?,

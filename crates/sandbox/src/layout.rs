@@ -32,7 +32,7 @@ const SYSTEM_FACTS: [&str; 2] = ["/sys/devices/system/cpu", "/sys/devices/system
 
 /// Programs, libraries, devices and processes for a jail: everything but the job's own files.
 ///
-/// `/etc` names one user, the caller's id under the name `job` with the home directory `home`.
+/// `/etc` names one user, the id of [`job_ids`] under the name `job` with the home directory `home`.
 #[must_use]
 pub fn system_mounts(home: &Path) -> Vec<Mount> {
     let mut mounts = Vec::new();
@@ -68,10 +68,23 @@ fn setting(path: &Path) -> Option<Mount> {
 /// From here on a mount is cheaper.
 const COPIED_BYTES_MAX: u64 = 16 * 1024;
 
+/// User and group id that a program sees in a jail: the caller's, or an ordinary user's if that is root.
+///
+/// A job of root has none of root's privileges, and programs that find themselves to be user 0 rely on
+/// them: tar(1) gives files to users that the jail does not have, and fails.
+#[must_use]
+pub fn job_ids() -> (u32, u32) {
+    let ordinary = |id: u32| if id == 0 { ORDINARY } else { id };
+    (ordinary(rustix::process::getuid().as_raw()), ordinary(rustix::process::getgid().as_raw()))
+}
+
+/// What most systems give to their first user.
+const ORDINARY: u32 = 1000;
+
 fn identity(home: &Path) -> Vec<Mount> {
-    let (user, group) = (rustix::process::getuid().as_raw(), rustix::process::getgid().as_raw());
+    let (user, group) = job_ids();
     let home = home.display();
-    // Programs ask for the name of user 0 and of its group; a job that is user 0 is found by both names.
+    // Programs ask for the name of user 0 and of its group.
     let root = "root:x:0:0:root:/root:/bin/sh";
     let nobody = "nobody:x:65534:65534::/:/bin/false";
     let files = [

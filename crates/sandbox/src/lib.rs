@@ -79,7 +79,7 @@ pub use cgroup::remove_group;
 pub use error::PrepareError;
 pub use gpu::{GpuError, gpu_mounts};
 pub use jail::{Access, Attempts, Jail, Landlock, Limits, Mount, Terminal, TerminalSize, Upper};
-pub use layout::system_mounts;
+pub use layout::{job_ids, system_mounts};
 pub use limits::{Enforcement, Strength, enforceable, enforces_task_limit};
 pub use opened::{Open, Opened};
 pub use probe::{Finding, probe};

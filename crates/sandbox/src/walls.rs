@@ -5,7 +5,7 @@ use aseptic_model::{Wall, WallState};
 use crate::landlock::{Support, covers, support};
 
 const STANDING: [(&str, &str); 14] = [
-    ("user namespace", "the caller's own id and no other"),
+    ("user namespace", "one id and no other: the caller's, or an ordinary one for root"),
     ("mount namespace", "a root of its own; system directories and inputs read-only"),
     ("process namespace", "the job is never process 1; nothing of it outlives the run"),
     ("network namespace", "loopback only, no route out"),

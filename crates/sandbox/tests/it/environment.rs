@@ -13,7 +13,7 @@ fn the_environment_is_the_one_given() {
 
 #[test]
 fn settings_name_the_job_and_no_secret() {
-    let user = rustix::process::getuid().as_raw();
+    let (user, _) = aseptic_sandbox::job_ids();
     run(&shell("cut -d: -f1,3 /etc/passwd; ls /etc/shadow /etc/gshadow /etc/sudoers /etc/ssh /etc/ssl/private 2>/dev/null"))
         .assert(Ended::Exited(2), &format!("job:{user}\nroot:0\nnobody:65534"));
     run(&shell("id -un; hostname; cat /etc/hostname")).assert(Ended::Exited(0), "job\naseptic\naseptic");

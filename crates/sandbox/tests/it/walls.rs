@@ -94,7 +94,7 @@ fn a_set_user_id_program_gives_nothing() {
     // In a twin that may write, the job makes a program set-user-id; run, it is still who it was.
     let script = "cp /usr/bin/id /out/id && chmod 6755 /out/id && /out/id -u && id -u";
     let place = Place::new();
-    let user = rustix::process::getuid().as_raw();
+    let (user, _) = aseptic_sandbox::job_ids();
     let output = run(&shell(script).bind(&place.directory("out"), "/out", Access::Write));
     output.assert(Ended::Exited(0), &format!("{user}\n{user}"));
     run(&shell("grep -c nosuid /proc/self/mounts; wc -l < /proc/self/mounts"))
