@@ -308,6 +308,17 @@ pub struct Wall {
     pub detail: Option<String>,
 }
 
+impl Wall {
+    /// The detail of a limit that the plan does not set.
+    pub const UNASKED: &str = "none asked for";
+
+    /// Whether it is a limit that the plan does not set.
+    #[must_use]
+    pub fn is_unasked(&self) -> bool {
+        self.state == WallState::NotEnforced && self.detail.as_deref() == Some(Self::UNASKED)
+    }
+}
+
 /// Whether a wall stood during a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

@@ -43,7 +43,7 @@ pub(crate) fn walls_of(
     ];
     let walls_of_limits = all.into_iter().map(|(key, value, how)| {
         let (state, detail) = match (value, how) {
-            (None, _) => (WallState::NotEnforced, "none asked for".to_owned()),
+            (None, _) => (WallState::NotEnforced, Wall::UNASKED.to_owned()),
             (Some(value), Some((state, detail))) => (state, format!("{value}, {detail}")),
             (Some(value), None) => {
                 (WallState::NotEnforced, format!("{value}, and this host cannot enforce it"))

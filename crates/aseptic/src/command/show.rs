@@ -122,12 +122,17 @@ fn describe(record: &RunRecord) -> String {
         let why = denied.reason.map_or("", |reason| reason.as_str());
         line("denied", format!("{} {} ({} times): {why}", denied.action, denied.target, denied.count));
     }
-    for wall in &record.walls {
+    let (unlimited, walls): (Vec<_>, Vec<_>) = record.walls.iter().partition(|wall| wall.is_unasked());
+    for wall in walls {
         let detail = wall.detail.as_deref().unwrap_or("");
         match wall.state {
             WallState::Done => line("wall", format!("{}: {detail}", wall.name)),
             WallState::NotEnforced => line("NO WALL", format!("{}: {detail}", wall.name)),
         }
+    }
+    let unlimited: Vec<_> = unlimited.iter().map(|wall| wall.name.trim_start_matches("limit: ")).collect();
+    if !unlimited.is_empty() {
+        line("no limit", unlimited.join(", "));
     }
     text
 }
