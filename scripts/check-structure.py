@@ -8,11 +8,14 @@
 - A source file has at most 400 lines, or its size in LONG_FILES, which may only go down.
 - docs/errors.md explains every error code.
 - docs/dependencies.md gives one reason for each dependency, and crates take no other.
+- Every test and every attempt of the drill that docs/threat-model.md and docs/promises.md name exists.
+- Every relative link in a page leads to a file, and its anchor to a heading.
 
 `--self-test` breaks each rule on purpose and fails when that goes unnoticed.
 """
 
 import json
+import posixpath
 import re
 import subprocess
 import sys
@@ -32,6 +35,9 @@ ERROR_FAMILIES = (
     "catalog cli dataset drill environment export home init input ledger limit network plan request result run"
     " sandbox spec store accept"
 ).split()
+
+# Pages that name the test of each statement.
+PAGES_WITH_TESTS = ("docs/threat-model.md", "docs/promises.md")
 
 # Comments, strings and characters: where the word `unsafe` is only a word.
 NO_CODE = re.compile(
@@ -124,6 +130,84 @@ def check_error_codes(path: str, source: str, listed: str) -> list[str]:
     return [f"{path}: docs/errors.md does not explain {code}" for code in codes if f"`{code}`" not in listed]
 
 
+def module_of(path: str) -> tuple[str, list[str]]:
+    """`crates/store/src/code/git.rs` is `store` and `code`, `git`; the harness `tests/it` is no module."""
+    crate, _, *rest = path.removeprefix("crates/").removesuffix(".rs").split("/")
+    return crate, [part for part in rest if part not in ("it", "lib", "main", "mod")]
+
+
+def parse_tests(sources: dict[str, str]) -> set[str]:
+    """`crate module::test` of each `#[test]`; where the module `tests` stands in a file, it counts as one."""
+    found = set()
+    for path, source in sources.items():
+        crate, modules = module_of(path)
+        inline = re.search(r"^mod tests \{", source, re.MULTILINE)
+        for test in re.finditer(r"#\[test\]\s*(?:#\[[^\]]*\]\s*|//[^\n]*\n\s*)*fn (\w+)", source):
+            inner = ["tests"] if inline and inline.start() < test.start() else []
+            found.add(f"{crate} {'::'.join([*modules, *inner, test[1]])}")
+    return found
+
+
+def check_tests(page: str, text: str, tests: set[str], attempts: set[str]) -> list[str]:
+    """In a cell, `crate module::test`, or the same without a crate, which is that of the name before."""
+    problems = []
+    for cell in re.split(r"(?<!\\)\||\n\n", text):
+        crate = None
+        for name in re.findall(r"`([^`\n]+)`", cell):
+            known = re.fullmatch(r"(?:(\w+) )?((?:[a-z0-9_]+::)+[a-z0-9_]+|(?<= )[a-z0-9]+_[a-z0-9_]+)", name)
+            attempt = re.fullmatch(r"(?:(drill) )?([a-z0-9*]+(?:-[a-z0-9*]+)*)", name)
+            if name == "crate module::test":
+                continue
+            if known and (known[1] or crate):
+                crate = known[1] or crate
+                wanted = f"{'aseptic' if crate == 'cli' else crate} {known[2]}"
+                if wanted not in tests:
+                    problems.append(f"{page}: there is no test `{crate} {known[2]}`")
+            elif attempt and (attempt[1] or crate == "drill"):
+                crate = "drill"
+                form = re.escape(attempt[2]).replace(r"\*", ".*")
+                if not any(re.fullmatch(form, there) for there in attempts):
+                    problems.append(f"{page}: there is no attempt `drill {attempt[2]}`")
+    return problems
+
+
+def anchors_of(text: str) -> set[str]:
+    """As on GitHub: lower case, without signs, with `-` for each space."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def check_links(page: str, text: str, pages: dict[str, str], exists) -> list[str]:
+    """A link to a file of the checkout, with an anchor or none; one to a site is not looked at."""
+    problems = []
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    for link in re.findall(r"\]\(([^)\s]+)\)", prose):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(page), path)) if path else page
+        if not exists(target):
+            problems.append(f"{page}: there is no {link}")
+        elif anchor and anchor not in anchors_of(pages.get(target, "")):
+            problems.append(f"{page}: {target} has no heading #{anchor}")
+    return problems
+
+
+def check_pages(sources: dict[str, str]) -> list[str]:
+    command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "*.md"]
+    listed = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout.split("\0")
+    pages = {page: (ROOT / page).read_text() for page in listed if page and (ROOT / page).is_file()}
+    tests = parse_tests(sources)
+    drill = "\n".join(source for path, source in sources.items() if path.startswith("crates/drill/src/family/"))
+    attempts = set(re.findall(r'"([a-z0-9]+(?:-[a-z0-9]+)*)"', drill))
+    problems = []
+    for page, text in pages.items():
+        problems += check_links(page, text, pages, lambda target: (ROOT / target).exists())
+        if page in PAGES_WITH_TESTS:
+            problems += check_tests(page, text, tests, attempts)
+    return problems
+
+
 def check_tree() -> list[str]:
     """Every rule on the checkout."""
     command = ["cargo", "metadata", "--no-deps", "--format-version", "1", "--offline"]
@@ -146,7 +230,7 @@ def check_tree() -> list[str]:
         problems += check_unsafe(path, source) + check_length(path, source, LONG_FILES)
         if "/src/" in path and not path.endswith("/tests.rs"):
             problems += check_error_codes(path, source, errors)
-    return problems
+    return problems + check_pages(sources)
 
 
 def self_test() -> None:
@@ -186,6 +270,27 @@ def self_test() -> None:
 
     assert check_error_codes("a.rs", '"store/full"', "| `store/full` |") == []
     assert len(check_error_codes("a.rs", '"store/full"', "| `store/fuller` |")) == 1
+
+    tests = parse_tests(
+        {
+            "crates/aseptic/tests/it/limits.rs": "#[test]\n#[ignore]\nfn memory() {}\nfn helper() {}\n",
+            "crates/runner/src/code/git.rs": "fn hostile() {}\nmod tests {\n    #[test]\n    fn hostile() {}\n}\n",
+        }
+    )
+    assert tests == {"aseptic limits::memory", "runner code::git::tests::hostile"}
+    right = "`crate module::test` | a `plain` word | `cli limits::memory`, `limits::memory`, `runner code::git::tests::hostile` |\n"
+    assert check_tests("a.md", right, tests, set()) == []
+    assert len(check_tests("a.md", "| `cli limits::helper` |", tests, set())) == 1
+    assert len(check_tests("a.md", "| `cli read_me` |", tests, set())) == 1
+    assert len(check_tests("a.md", "| `cli limits::memory`, `code::git::tests::hostile` |", tests, set())) == 1
+    assert check_tests("a.md", "| `drill left-*`, `raw` | `other` |", tests, {"left-keys", "raw"}) == []
+    assert len(check_tests("a.md", "| `drill left-*`, `raw` |", tests, {"raw"})) == 1
+    assert len(check_tests("a.md", "| `drill left-*`, `raw` |", tests, {"left-keys"})) == 1
+
+    pages = {"docs/a.md": "# One `of` them\n", "docs/b.md": ""}
+    here = {*pages, "src"}.__contains__
+    assert check_links("docs/b.md", "[x](a.md) [x](../src) [x](a.md#one-of-them) [x](http://a)", pages, here) == []
+    assert len(check_links("docs/b.md", "[x](c.md) [x](src) [x](a.md#two) [x](#none)", pages, here)) == 4
 
     assert check_length("a.rs", "\n" * LINES_MAX, {}) == []
     assert len(check_length("a.rs", "\n" * (LINES_MAX + 1), {})) == 1
