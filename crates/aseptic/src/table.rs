@@ -28,9 +28,28 @@ pub(crate) fn command(words: &[String]) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_./=:@%+,".contains(c);
     let word = |word: &String| match word {
         word if !word.is_empty() && word.chars().all(plain) => word.clone(),
-        word => format!("'{}'", word.replace('\'', "'\\''").escape_debug()),
+        word if word.chars().any(is_odd) => format!("$'{}'", word.chars().map(escaped).collect::<String>()),
+        word => format!("'{}'", word.replace('\'', "'\\''")),
     };
     words.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// Whether a terminal would not show it as it is.
+fn is_odd(c: char) -> bool {
+    !"'\"\\".contains(c) && c.escape_debug().len() > 1
+}
+
+/// As in `$'…'` of a shell.
+fn escaped(c: char) -> String {
+    match c {
+        '\'' | '\\' => format!("\\{c}"),
+        '\n' => "\\n".to_owned(),
+        '\r' => "\\r".to_owned(),
+        '\t' => "\\t".to_owned(),
+        c if is_odd(c) && u32::from(c) > 0xffff => format!("\\U{:08x}", u32::from(c)),
+        c if is_odd(c) => format!("\\u{:04x}", u32::from(c)),
+        c => c.to_string(),
+    }
 }
 
 /// `3 files, 1.2 MiB`.
@@ -63,4 +82,21 @@ pub(crate) fn reasons(decision: &Decision) -> String {
 pub(crate) fn labels<'a>(labels: impl IntoIterator<Item = &'a Label>) -> String {
     let text = labels.into_iter().map(Label::as_str).collect::<Vec<_>>().join(" ");
     if text.is_empty() { "-".to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_can_be_typed_again() {
+        let typed = |word: &str| command(&[word.to_owned()]);
+        assert_eq!(typed("a/b-1.py"), "a/b-1.py");
+        assert_eq!(typed(""), "''");
+        assert_eq!(typed(r#"print("a\b")"#), r#"'print("a\b")'"#);
+        assert_eq!(typed("it's"), r"'it'\''s'");
+        assert_eq!(typed("a\n'b'\\\u{1b}[0m"), r"$'a\n\'b\'\\\u001b[0m'");
+        assert_eq!(typed("\u{e0001}"), r"$'\U000e0001'");
+        assert_eq!(typed("grün"), "'grün'");
+    }
 }
