@@ -156,6 +156,11 @@ pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failur
         let again = denied::explained(std::env::args().collect());
         context.say(format_args!("  help: `{again}` shows what the run was denied and what would allow it"));
     }
+    if record.status == Status::Failed
+        && let Some(key) = looks_limited(&record, &tail)
+    {
+        context.say(format_args!("  help: if it failed at a limit, raise that with `--limit {key}`"));
+    }
     Ok(ExitCode::from(exit_code(&record)))
 }
 
@@ -234,6 +239,21 @@ fn key_to_raise(status: Status) -> Option<&'static str> {
         Status::TimedOut => Some("raise it with `--limit wall=DURATION`"),
         Status::Succeeded | Status::Failed | Status::Denied | Status::Aborted => None,
     }
+}
+
+/// The limit that a job may have failed at by itself, by the end of what it printed.
+fn looks_limited(record: &RunRecord, tail: &[u8]) -> Option<&'static str> {
+    let tail = String::from_utf8_lossy(tail);
+    let says = |signs: &[&str]| signs.iter().any(|sign| tail.contains(sign));
+    let limits = &record.limits;
+    if limits.memory_bytes.is_some() && says(&["MemoryError", "Cannot allocate memory", "std::bad_alloc"]) {
+        return Some("memory=SIZE");
+    }
+    if limits.files.is_some() && says(&["Too many open files"]) {
+        return Some("files=N");
+    }
+    let no_task = ["annot fork", "can't start new thread", "fork: retry", "Resource temporarily unavailable"];
+    says(&no_task).then_some("processes=N")
 }
 
 const OUTPUTS_SHOWN: usize = 10;

@@ -78,6 +78,22 @@ fn a_memory_error_of_the_jobs_own_is_a_failure() {
 }
 
 #[test]
+fn a_failure_that_looks_like_a_limit_says_which() {
+    let world = World::new();
+    let said = |limit: &str, script: &str| {
+        world.run(&["run", "--no-code", "--limit", limit, "--", "python3", "-c", script])
+    };
+    let help = |key: &str| format!("help: if it failed at a limit, raise that with `--limit {key}`");
+    let files = said("files=9", "kept = [open('/dev/null') for number in range(20)]");
+    assert!(files.contains(&help("files=N")), "{files}");
+    assert!(said("memory=1GiB", "raise MemoryError").contains(&help("memory=SIZE")));
+    assert!(!said("files=99", "raise MemoryError").contains("if it failed at a limit"));
+    assert!(
+        said("processes=99", "raise RuntimeError(\"can't start new thread\")").contains(&help("processes=N"))
+    );
+}
+
+#[test]
 fn a_worker_that_is_killed_ends_the_run() {
     // The job itself would go on, and say that all is well.
     let script = "import os, time
