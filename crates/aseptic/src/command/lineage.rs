@@ -36,25 +36,40 @@ pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failur
     if lineage.objects.is_empty() {
         context.out("no dataset and no output has this digest");
     }
-    print(context, "came from", &lineage.from);
-    print(context, "went into", &lineage.to);
+    print(context, "came from", &lineage.from, &[]);
+    print(context, "went into", &lineage.to, &lineage.objects);
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(context: &Context, title: &str, graph: &LineageGraph) {
+/// Who left one of `objects` was said before, and is no place that it went into.
+fn print(context: &Context, title: &str, graph: &LineageGraph, objects: &[Node]) {
     context.out(title);
-    for LineageEdge { from, to, kind } in &graph.edges {
+    let again = |edge: &&LineageEdge| {
+        matches!(edge.kind, EdgeKind::Produced) && objects.iter().any(|object| is_same(object, &edge.to))
+    };
+    let (_, edges): (Vec<_>, Vec<_>) = graph.edges.iter().partition(again);
+    for LineageEdge { from, to, kind } in &edges {
         let how = match kind {
             EdgeKind::Read { input } => format!("as /data/{input} into"),
             EdgeKind::Produced => "left".to_owned(),
         };
         context.out(format_args!("  {} {how} {}", describe(from), describe(to)));
     }
-    if graph.edges.is_empty() {
+    if edges.is_empty() {
         context.out("  nothing");
     }
     if graph.truncated {
         context.out("  and more, which are not listed");
+    }
+}
+
+/// Whether it is the same output: a file alone has another digest as an input than among the outputs.
+fn is_same(one: &Node, other: &Node) -> bool {
+    match (one, other) {
+        (Node::Artifact { run, path, .. }, Node::Artifact { run: run_too, path: path_too, .. }) => {
+            run == run_too && path == path_too
+        }
+        _ => false,
     }
 }
 

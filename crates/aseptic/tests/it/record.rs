@@ -113,6 +113,7 @@ fn lineage_goes_through_runs() {
     assert_eq!(world.ok(&["run", "--quiet", "evaluate"]), "1");
     let lineage = world.ok(&["lineage", "run:train/out/model"]);
     assert!(lineage.contains("dataset raw@1") && lineage.contains("as /data/model into"), "{lineage}");
+    assert_eq!(lineage.matches(" left ").count(), 1, "said once: {lineage}");
     let lineage = world.json(&["lineage", "raw", "--json"]);
     let edges = lineage["to"]["edges"].as_array().unwrap();
     let readers: Vec<_> =
