@@ -7,6 +7,7 @@
   sandbox has the workspace's lints.
 - A source file has at most 400 lines, or its size in LONG_FILES, which may only go down.
 - docs/errors.md explains every error code.
+- docs/ names the schema of every document that `--json` prints.
 - docs/dependencies.md gives one reason for each dependency, and crates take no other.
 - Every test and every attempt of the drill that docs/threat-model.md and docs/promises.md name exists.
 - Every relative link in a page leads to a file, and its anchor to a heading.
@@ -130,6 +131,13 @@ def check_error_codes(path: str, source: str, listed: str) -> list[str]:
     return [f"{path}: docs/errors.md does not explain {code}" for code in codes if f"`{code}`" not in listed]
 
 
+def check_schemas(path: str, source: str, listed: str) -> list[str]:
+    """Each form of a document, such as "aseptic.runs/1", is described somewhere in docs/."""
+    product = source.split("#[cfg(test)]")[0]
+    schemas = re.findall(r'"(aseptic\.[a-z-]+/\d+)"', product)
+    return [f"{path}: no page in docs/ describes {schema}" for schema in schemas if f"`{schema}`" not in listed]
+
+
 def module_of(path: str) -> tuple[str, list[str]]:
     """`crates/store/src/code/git.rs` is `store` and `code`, `git`; the harness `tests/it` is no module."""
     crate, _, *rest = path.removeprefix("crates/").removesuffix(".rs").split("/")
@@ -225,11 +233,12 @@ def check_tree() -> list[str]:
         for path in sorted((ROOT / "crates").rglob("*.rs"))
     }
     errors = (ROOT / "docs/errors.md").read_text()
+    pages = "".join(page.read_text() for page in sorted((ROOT / "docs").rglob("*.md")))
     problems += [f"{path} is in LONG_FILES and does not exist" for path in LONG_FILES if path not in sources]
     for path, source in sources.items():
         problems += check_unsafe(path, source) + check_length(path, source, LONG_FILES)
         if "/src/" in path and not path.endswith("/tests.rs"):
-            problems += check_error_codes(path, source, errors)
+            problems += check_error_codes(path, source, errors) + check_schemas(path, source, pages)
     return problems + check_pages(sources)
 
 
@@ -270,6 +279,9 @@ def self_test() -> None:
 
     assert check_error_codes("a.rs", '"store/full"', "| `store/full` |") == []
     assert len(check_error_codes("a.rs", '"store/full"', "| `store/fuller` |")) == 1
+
+    assert check_schemas("a.rs", '"aseptic.runs/1"', "| `aseptic.runs/1` |") == []
+    assert len(check_schemas("a.rs", '"aseptic.runs/2"', "| `aseptic.runs/1` |")) == 1
 
     tests = parse_tests(
         {

@@ -1,5 +1,7 @@
 use std::process::ExitCode;
 
+use serde_json::json;
+
 use crate::context::Context;
 use crate::failure::Failure;
 
@@ -25,6 +27,9 @@ pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failur
     match args.action {
         Action::Rebuild => {
             home.rebuild_catalog()?;
+            if context.json() {
+                context.document(&json!({ "schema": "aseptic.catalog-rebuild/1" }))?;
+            }
             context.say("Rebuilt the catalog from the ledger and the stores.");
         }
         Action::Dump => context.out(home.dump_catalog()?.trim_end()),

@@ -1,6 +1,8 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use serde_json::json;
+
 use crate::context::Context;
 use crate::failure::Failure;
 
@@ -18,6 +20,9 @@ pub(crate) struct Args {
 
 pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failure> {
     let written = aseptic_runner::init(&args.directory, context.project_option())?;
+    if context.json() {
+        context.document(&json!({ "schema": "aseptic.init/1", "spec": written }))?;
+    }
     context.say(format_args!("Wrote {}.", written.display()));
     context.say("Next: `aseptic dataset add PATH --name NAME`, then `aseptic run train`.");
     Ok(ExitCode::SUCCESS)
