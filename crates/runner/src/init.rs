@@ -29,6 +29,9 @@ impl Diagnose for InitError {
     fn diagnosis(&self) -> Diagnosis {
         match self {
             Self::Exists(_) => Diagnosis::new(Class::User, "init/exists", "edit it, or remove it first"),
+            Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound => {
+                Diagnosis::new(Class::Host, "init/io", "make the directory first")
+            }
             Self::Io { .. } => {
                 Diagnosis::new(Class::Host, "init/io", "check the directory and its permissions")
             }

@@ -259,7 +259,7 @@ impl Diagnose for ExportError {
             Self::Exists { .. } => Diagnosis::new(
                 Class::User,
                 "store/exists",
-                "name an empty directory, or choose to overwrite files",
+                "name an empty directory, or replace files with `--overwrite`",
             ),
             Self::Destination { .. } => Diagnosis::new(
                 Class::Host,

@@ -19,6 +19,14 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(_context: &mut Context, args: &Args) -> Result<ExitCode, Failure> {
-    clap_complete::generate(args.shell, &mut Cli::command(), "aseptic", &mut io::stdout());
+    // What is hidden from help would be offered: clap_complete knows no hidden subcommands.
+    let all = Cli::command();
+    let mut shown = clap::Command::new("aseptic")
+        .version(env!("CARGO_PKG_VERSION"))
+        .propagate_version(true)
+        .disable_help_subcommand(true)
+        .args(all.get_arguments())
+        .subcommands(all.get_subcommands().filter(|command| !command.is_hide_set()));
+    clap_complete::generate(args.shell, &mut shown, "aseptic", &mut io::stdout());
     Ok(ExitCode::SUCCESS)
 }

@@ -8,8 +8,8 @@ use crate::table::table;
 
 /// Try every mechanism of the sandbox on this machine
 ///
-/// Says for each whether it works, what blocks it and how to fix that, and lists the walls that this
-/// version does not have. What is `not here` only some plans ask for, such as GPUs. The exit code is 5 when
+/// Says for each whether it works, what blocks it and how to fix that, and lists the walls that do
+/// not stand here. What is `not here` only some plans ask for, such as GPUs. The exit code is 5 when
 /// a run could not be sealed here.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {}
@@ -45,12 +45,19 @@ pub(crate) fn run(context: &mut Context, _args: &Args) -> Result<ExitCode, Failu
             })
             .collect();
         context.out(table(["mechanism", "here", "detail"], &rows));
-        for (mechanism, fix) in
-            report.findings.iter().filter_map(|finding| Some((finding.mechanism, finding.fix.as_ref()?)))
-        {
-            context.out(format_args!("fix for {mechanism}: {fix}"));
+        let mut fixes: Vec<(&str, Vec<String>)> = Vec::new();
+        for finding in &report.findings {
+            let Some(fix) = finding.fix.as_deref() else { continue };
+            let mechanism = format!("`{}`", finding.mechanism);
+            match fixes.iter_mut().find(|(other, _)| *other == fix) {
+                Some((_, mechanisms)) => mechanisms.push(mechanism),
+                None => fixes.push((fix, vec![mechanism])),
+            }
         }
-        context.out("\nNot enforced by this version:");
+        for (fix, mechanisms) in fixes {
+            context.out(format_args!("fix for {}: {fix}", mechanisms.join(", ")));
+        }
+        context.out("\nNot enforced here:");
         for wall in report.walls.iter().filter(|wall| wall.state != aseptic_model::WallState::Done) {
             context.out(format_args!("  {}: {}", wall.name, wall.detail.as_deref().unwrap_or("")));
         }

@@ -35,7 +35,7 @@ pub(crate) struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
-  aseptic drill                                  every attempt; some ten seconds
+  aseptic drill                                  every attempt; half a minute
   aseptic drill --family network --family terminal
   aseptic drill --list                           what is tried, without trying it
   aseptic drill --json > drill.json              the report as one document";

@@ -12,7 +12,9 @@ use crate::failure::Failure;
 ///
 /// Standard output by default, byte for byte. Of a run that goes on, what it printed so far.
 #[derive(Debug, clap::Args)]
-#[command(after_help = "Examples:\n  aseptic logs latest\n  aseptic logs train --stderr")]
+#[command(
+    after_help = "Examples:\n  aseptic logs latest\n  aseptic logs train --stderr\n  aseptic logs --stdin latest"
+)]
 pub(crate) struct Args {
     /// Run: an id, the start of one, `latest`, or an experiment for its newest success
     run: RunRef,

@@ -1,3 +1,4 @@
+use std::num::NonZeroUsize;
 use std::process::ExitCode;
 
 use aseptic_model::{ExperimentName, Status, describe_ms};
@@ -22,8 +23,8 @@ pub(crate) struct Args {
     #[arg(long, value_name = "STATUS", value_parser = status)]
     status: Option<Status>,
     /// At most this many
-    #[arg(long, default_value_t = 20, value_name = "N")]
-    limit: usize,
+    #[arg(long, default_value = "20", value_name = "N")]
+    limit: NonZeroUsize,
 }
 
 fn status(text: &str) -> Result<Status, String> {
@@ -35,10 +36,14 @@ pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failur
     let project = context.project()?;
     let home = context.home()?;
     let filter = RunFilter { experiment: args.experiment.clone(), status: args.status };
-    let runs = aseptic_runner::runs(&home, &project, args.limit, &filter)?;
+    let runs = aseptic_runner::runs(&home, &project, args.limit.get(), &filter)?;
     if context.json() {
         let runs: Vec<_> = runs.iter().map(row).collect();
         context.document(&json!({ "schema": "aseptic.runs/1", "runs": runs }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if runs.is_empty() && (args.experiment.is_some() || args.status.is_some()) {
+        context.say(format_args!("No such runs in project `{project}`. `aseptic runs` lists all."));
         return Ok(ExitCode::SUCCESS);
     }
     if runs.is_empty() {

@@ -9,9 +9,19 @@ fn help() {
     let world = World::new();
     assert_snapshot!("help", world.run(&["--help"]));
     assert_snapshot!("help-run", world.run(&["run", "--help"]));
-    for command in
-        ["init", "plan", "runs", "show", "logs", "export", "lineage", "doctor", "catalog", "completions"]
-    {
+    for command in [
+        "init",
+        "plan",
+        "runs",
+        "show",
+        "logs",
+        "export",
+        "lineage",
+        "doctor",
+        "drill",
+        "catalog",
+        "completions",
+    ] {
         let text = world.ok(&[command, "--help"]);
         assert!(text.contains("Usage: aseptic"), "{text}");
     }
@@ -20,7 +30,9 @@ fn help() {
     {
         assert!(world.ok(&[command, action, "--help"]).contains("Usage: aseptic"));
     }
-    assert!(world.ok(&["completions", "bash"]).contains("_aseptic"));
+    let script = world.ok(&["completions", "bash"]);
+    assert!(script.contains("aseptic,drill)") && script.contains("--experiment"));
+    assert!(!script.contains("drill-part"), "what is hidden is not offered");
 }
 
 #[test]
@@ -47,6 +59,11 @@ fn a_first_session() {
     --- stderr
     No runs in project `first`. Start one with `aseptic run -- COMMAND`.
     ");
+    let none = "No such runs in project `first`. `aseptic runs` lists all.";
+    assert!(world.run(&["runs", "--status", "failed"]).contains(none));
+    assert!(world.run(&["runs", "--limit", "0"]).starts_with("exit: 2"));
+    assert_eq!(world.json(&["catalog", "rebuild", "--json"])["schema"], "aseptic.catalog-rebuild/1");
+    assert!(world.run(&["init", "nowhere/at/all"]).contains("help: make the directory first"));
     world.write("train.py", "import json, os\nprint(json.load(open(os.environ['ASEPTIC_PARAMS'])))\n");
     assert_snapshot!(world.run(&["run", "train", "--param", "seed=8"]), @r"
     exit: 0

@@ -165,6 +165,7 @@ impl Place {
         } else {
             path
         };
+        named.symlink_metadata().map_err(failed)?;
         let is_python = |name: &[u8]| name.starts_with(b"python") || name.starts_with(b"pypy");
         if !named.file_name().is_some_and(|name| is_python(name.as_encoded_bytes())) {
             return Err(missing("its name is not that of a Python"));
