@@ -312,6 +312,9 @@ impl Wall {
     /// The detail of a limit that the plan does not set.
     pub const UNASKED: &str = "none asked for";
 
+    /// The name under which it stands whether denied attempts were looked at: a report, which stops nothing.
+    pub const ATTEMPTS: &str = "denied attempts";
+
     /// Whether it is a limit that the plan does not set.
     #[must_use]
     pub fn is_unasked(&self) -> bool {

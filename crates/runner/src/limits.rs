@@ -59,7 +59,7 @@ fn attempts(observed: Option<Observed>) -> Wall {
         Some(_) => (WallState::Done, "looked at while they wait: a report, not a wall"),
         None => (WallState::NotEnforced, "not observed: `aseptic run --explain` looks at them"),
     };
-    Wall { name: "denied attempts".to_owned(), state, detail: Some(detail.to_owned()) }
+    Wall { name: Wall::ATTEMPTS.to_owned(), state, detail: Some(detail.to_owned()) }
 }
 
 /// What stands in a jail because its plan asks for it.

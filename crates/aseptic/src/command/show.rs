@@ -1,7 +1,7 @@
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use aseptic_model::{ByteSize, Given, RunRecord, RunRef, WallState, describe_ms};
+use aseptic_model::{ByteSize, Given, RunRecord, RunRef, Wall, WallState, describe_ms};
 use aseptic_runner::Shown;
 use serde_json::json;
 
@@ -126,6 +126,7 @@ fn describe(record: &RunRecord) -> String {
     for wall in walls {
         let detail = wall.detail.as_deref().unwrap_or("");
         match wall.state {
+            _ if wall.name == Wall::ATTEMPTS => line("report", format!("{}: {detail}", wall.name)),
             WallState::Done => line("wall", format!("{}: {detail}", wall.name)),
             WallState::NotEnforced => line("NO WALL", format!("{}: {detail}", wall.name)),
         }

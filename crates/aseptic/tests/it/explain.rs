@@ -182,6 +182,8 @@ fn without_it_the_record_says_that_nothing_was_observed() {
     let (code, run) = world.run_json(&["--", "cat", "/nonsense"]);
     assert_eq!((code, run.get("observed")), (1, None));
     assert_eq!(wall(&run, "denied attempts")["state"], "not-enforced");
+    let shown = world.ok(&["show", "latest"]);
+    assert!(shown.contains("report      denied attempts: not observed"), "{shown}");
 }
 
 /// The same job with and without `--explain` ends and prints the same.
