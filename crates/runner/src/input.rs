@@ -20,6 +20,8 @@ const CHUNK_BYTES: usize = 16_384;
 /// What Ctrl-C and Ctrl-\ send. They are keys of the terminal's default settings, as most others are.
 const INTERRUPT: u8 = 3;
 const QUIT: u8 = 28;
+/// What Ctrl-D sends.
+const END: u8 = 4;
 
 /// So many Ctrl-\ in a row, within this time, end a job that takes no notice of anything.
 const QUITS: u32 = 3;
@@ -92,7 +94,10 @@ impl Feed {
                 Ok(length @ 1..) => self.waiting = 0..length.min(self.buffer.len()),
                 Err(error) if is_temporary(&error) => return,
                 Ok(0) | Err(_) => {
-                    self.to = None; // The job finds the end of its pipe. A terminal has none.
+                    if let (Some(terminal), None) = (&mut self.to, &self.log) {
+                        let _ = terminal.write(&[END]); // A pipe has an end; on a terminal it is typed.
+                    }
+                    self.to = None;
                     return;
                 }
             }

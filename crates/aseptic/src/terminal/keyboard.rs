@@ -8,14 +8,17 @@ use rustix::termios::{OptionalActions, QueueSelector, SpecialCodeIndex, Termios}
 /// In the modes of [`Keyboard::enter`] this never waits.
 pub(super) fn read_keys(buffer: &mut [u8]) -> io::Result<usize> {
     match rustix::io::read(rustix::stdio::stdin(), buffer)? {
-        0 => {
-            let mut polled = [PollFd::from_borrowed_fd(rustix::stdio::stdin(), PollFlags::IN)];
-            rustix::event::poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))?;
-            let gone = polled[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL);
-            if gone { Ok(0) } else { Err(ErrorKind::WouldBlock.into()) }
-        }
+        0 if is_gone() => Ok(0),
+        0 => Err(ErrorKind::WouldBlock.into()),
         length => Ok(length),
     }
+}
+
+/// Whether the terminal was closed. In the background no signal says so.
+fn is_gone() -> bool {
+    let mut polled = [PollFd::from_borrowed_fd(rustix::stdio::stdin(), PollFlags::empty())];
+    let _ = rustix::event::poll(&mut polled, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
+    polled[0].revents().intersects(PollFlags::HUP | PollFlags::ERR | PollFlags::NVAL)
 }
 
 /// The keyboard of the terminal that is standard input.
@@ -29,6 +32,10 @@ pub(super) struct Keyboard {
 
 impl Keyboard {
     pub(super) fn refresh(&mut self) {
+        if !self.raw && is_gone() {
+            self.raw = true; // Whoever reads finds its end.
+            return;
+        }
         match (is_foreground(), self.raw) {
             (true, false) => self.enter(),
             (false, true) => self.raw = false, // Whoever is in front now has set its own modes.

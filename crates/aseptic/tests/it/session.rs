@@ -83,6 +83,12 @@ impl Session {
         self.child.id().to_string()
     }
 
+    /// The window is gone, and the shell with it, without a word to anybody.
+    pub(crate) fn vanishes(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
     pub(crate) fn types(&mut self, keys: &str) {
         self.keyboard.write_all(keys.as_bytes()).unwrap();
     }

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::session::Session;
-use crate::world::{World, wait_until};
+use crate::world::{World, processes_with, wait_until};
 
 pub(crate) fn send(pid: &str, signal: &str) {
     assert!(Command::new("kill").args([signal, pid]).status().unwrap().success());
@@ -33,6 +33,7 @@ fn an_interpreter_is_used_as_outside() {
     session.sees("KeyboardInterrupt");
     session.types("6 * 7\r");
     assert!(!session.sees("42").contains("KeyboardInterrupt"), "more than one");
+    session.sees(">>> "); // An end that is typed before the prompt is not one.
     session.types("\x04");
     let (status, shown) = session.end();
     assert_eq!(status.code(), Some(0), "{shown}");
@@ -303,4 +304,16 @@ fn a_document_goes_to_standard_output_and_the_job_to_the_terminal() {
     let text = std::fs::read(world.path("project/result.json")).unwrap();
     let run: serde_json::Value = serde_json::from_slice(&text).unwrap();
     assert_eq!(run["status"], "succeeded");
+}
+
+#[test]
+fn a_run_in_the_background_does_not_wait_for_a_terminal_that_is_gone() {
+    let world = World::new();
+    let mut shell = Session::shell(&world);
+    let word = format!("word_{}", std::process::id());
+    shell.types(&format!("aseptic run --quiet -- sh -c 'echo ready; read {word}; echo end > /out/end' &\n"));
+    shell.sees("ready\r");
+    shell.vanishes();
+    wait_until("the run has ended", || processes_with(&word).is_empty());
+    assert_eq!(latest(&world)["outputs"][0]["path"], "out/end");
 }
