@@ -78,3 +78,18 @@ print(attempt(socket.create_connection, ('127.0.0.1', 4000)), attempt(socket.soc
         Err(error) => assert!(matches!(error, PrepareError::Wall { wall: "tcp ports", .. }), "{error}"),
     }
 }
+
+/// Two ways to TCP that the kernel does not count as TCP.
+#[test]
+fn no_detour_leads_to_other_ports() {
+    let script = "import errno, socket
+def attempt(call, *arguments):
+    try: call(*arguments)
+    except OSError as error: return errno.errorcode[error.errno]
+    return 'done'
+there, FAST_OPEN = ('127.0.0.1', 4001), 0x20000000
+print(attempt(socket.socket, socket.AF_INET, socket.SOCK_STREAM, 262))
+print(attempt(socket.socket().sendto, b'x', FAST_OPEN, there))
+print(attempt(socket.socket().sendmsg, [b'x'], [], FAST_OPEN, there))";
+    run(&python(script)).assert(Ended::Exited(0), "EPROTONOSUPPORT\nENOTSUP\nENOTSUP");
+}
