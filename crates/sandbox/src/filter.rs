@@ -27,6 +27,13 @@ const fn refused(call: c_long) -> Rule {
     Rule { call, when: &[], error: libc::EPERM }
 }
 
+const fn of_the_first_process(call: c_long) -> Rule {
+    Rule { call, when: &[Condition::Is { argument: 0, value: FIRST_PROCESS }], error: libc::EPERM }
+}
+
+/// Its number in the jail.
+const FIRST_PROCESS: u32 = 1;
+
 /// `MSG_FASTOPEN`.
 const FAST_OPEN: u32 = 0x2000_0000;
 
@@ -156,6 +163,28 @@ const RULES: &[Rule] = &[
         call: libc::SYS_sendmmsg,
         when: &[Condition::AnyBitOf { argument: 3, bits: FAST_OPEN }],
         error: libc::EOPNOTSUPP,
+    },
+    // The jail's first process has the job's user id, which is all that these ask for. Idle on a processor
+    // that is busy, it would hear of no signal and die of none, and the jail would outlive its limits; with
+    // other limits of its own it would end too early.
+    of_the_first_process(libc::SYS_sched_setscheduler),
+    of_the_first_process(libc::SYS_sched_setparam),
+    of_the_first_process(libc::SYS_sched_setattr),
+    of_the_first_process(libc::SYS_sched_setaffinity),
+    of_the_first_process(libc::SYS_prlimit64),
+    Rule {
+        call: libc::SYS_setpriority,
+        when: &[
+            Condition::Is { argument: 0, value: libc::PRIO_PROCESS },
+            Condition::Is { argument: 1, value: FIRST_PROCESS },
+        ],
+        error: libc::EPERM,
+    },
+    // Of a process group or a user: it may be in either.
+    Rule {
+        call: libc::SYS_setpriority,
+        when: &[Condition::NoneOf { argument: 0, values: &[libc::PRIO_PROCESS] }],
+        error: libc::EPERM,
     },
     // Types on a terminal as if its user did.
     Rule {

@@ -133,6 +133,25 @@ for path in '/proc/1/environ', '/proc/1/mem', '/proc/1/maps', '/proc/1/fd', '/pr
     run(&shell(&format!("kill -0 {parent} 2>/dev/null"))).assert(Ended::Exited(1), "");
 }
 
+/// Idle on a processor that the job keeps busy, it would let the job live on after a kill.
+#[test]
+fn the_first_process_cannot_be_slowed_down() {
+    let script = "import errno, os, resource
+def attempt(call, *arguments):
+    try: call(*arguments)
+    except OSError as error: return errno.errorcode[error.errno]
+    return 'done'
+def attempts(pid):
+    return {attempt(os.sched_setscheduler, pid, os.SCHED_IDLE, os.sched_param(0)),
+            attempt(os.sched_setparam, pid, os.sched_param(0)),
+            attempt(os.sched_setaffinity, pid, {min(os.sched_getaffinity(0))}),
+            attempt(os.setpriority, os.PRIO_PROCESS, pid, 19),
+            attempt(resource.prlimit, pid, resource.RLIMIT_CPU, (9, 9))}
+print(attempts(1), attempts(os.getpid()))
+print(attempt(os.setpriority, os.PRIO_PGRP, 1, 19), attempt(os.setpriority, os.PRIO_USER, 0, 19))";
+    run(&python(script)).assert(Ended::Exited(0), "{'EPERM'} {'done'}\nEPERM EPERM");
+}
+
 #[test]
 fn the_first_process_cannot_be_taken_over() {
     // ptrace(ATTACH and SEIZE), process_vm_readv, pidfd_open + pidfd_getfd, kcmp; the twin is a child.
