@@ -28,6 +28,18 @@ pub(crate) fn is_writable(sink: Option<std::os::fd::BorrowedFd<'_>>) -> bool {
     })
 }
 
+/// Whether there is something to read, or the end.
+fn has_more(from: &File) -> bool {
+    let mut polled = [PollFd::new(from, PollFlags::IN)];
+    let none = Timespec { tv_sec: 0, tv_nsec: 0 };
+    loop {
+        match rustix::event::poll(&mut polled, Some(&none)) {
+            Err(Errno::INTR) => {}
+            other => return other.is_ok_and(|ready| ready > 0),
+        }
+    }
+}
+
 /// Bytes of one stream in the directory of the run, up to a bound.
 pub(crate) struct Log {
     file: File,
@@ -93,12 +105,18 @@ impl Tee {
     }
 
     /// Everything that was not shown. Nothing writes any more.
+    ///
+    /// That is when there is nothing more, not when every other side is closed: a job can leave one in a
+    /// message to itself, which the kernel finds when it collects such sockets, and that may take hours.
     pub(crate) fn rest(&mut self) -> Result<Vec<Vec<u8>>, HomeError> {
         let left = self.buffer.get(self.unshown.clone()).unwrap_or(&[]).to_vec();
         let mut rest = vec![left];
-        while self.from.is_some() {
+        while let Some(from) = &self.from
+            && has_more(from)
+        {
             rest.push(self.take()?.to_vec());
         }
+        self.from = None;
         Ok(rest)
     }
 

@@ -313,6 +313,22 @@ while True:
     assert!(run["reason"].as_str().unwrap().starts_with("wall-clock limit"), "{run:#}");
 }
 
+/// A socket that lies in its own queue, beside the job's standard output, is only found by the kernel's
+/// collector, which runs when a socket is closed somewhere.
+#[test]
+fn a_job_that_leaves_its_output_in_a_message_to_itself_ends() {
+    let world = World::new();
+    let leave = "import signal, socket, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+here, there = socket.socketpair()
+socket.send_fds(here, [b'x'], [there.fileno(), 1, 2])
+here.close()
+time.sleep(60)";
+    let limits = ["--limit", "wall=500ms", "--limit", "grace=100ms", "--no-code"];
+    let (_, run) = world.run_json(&[&limits[..], &["--", "/usr/bin/python3", "-c", leave]].concat());
+    assert!(run["reason"].as_str().unwrap().starts_with("wall-clock limit"), "{run:#}");
+}
+
 #[test]
 fn a_reader_that_reads_nothing_does_not_stop_the_clock() {
     let world = World::new();
