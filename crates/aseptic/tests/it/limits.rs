@@ -163,6 +163,20 @@ while True: time.sleep(1)";
 }
 
 #[test]
+fn a_closed_tmp_hides_nothing() {
+    let script = "import os, time
+os.chmod('/tmp', 0o300)
+open('/tmp/x', 'wb').write(b'x' * (8 << 20))
+while True: time.sleep(1)";
+    let (_, run) = assert_ends(&["scratch=4MiB"], script, "scratch-full");
+    let reason = run["reason"].as_str().unwrap();
+    assert!(
+        reason.contains(if is_root() { "limit of 4.0 MiB" } else { "`/tmp` cannot be looked" }),
+        "{reason}"
+    );
+}
+
+#[test]
 fn too_many_files() {
     let script = "import time
 for number in range(3000): open(f'/tmp/{number}', 'w').close()

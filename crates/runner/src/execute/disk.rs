@@ -49,7 +49,15 @@ impl<'a> Count<'a> {
 
     /// Adds everything below `directory`, which is called `name`.
     pub(super) fn tree(&mut self, directory: &Path, name: &str) {
-        let Ok(top) = open(CWD, directory.as_os_str().as_encoded_bytes()) else { return };
+        let top = match open(CWD, directory.as_os_str().as_encoded_bytes()) {
+            Ok(top) => top,
+            Err(Errno::NOENT) => return, // Not every run has it.
+            Err(_) => {
+                // The job owns it, and can take the right to read it from its owner.
+                self.held.hidden.get_or_insert_with(|| name.to_owned());
+                return;
+            }
+        };
         let mut open_directories = vec![(top, name.to_owned())];
         while let Some((directory, path)) = open_directories.last_mut() {
             if self.stop.load(Ordering::Relaxed) {
@@ -202,5 +210,12 @@ mod tests {
         } else {
             assert_eq!(hidden.as_deref(), Some("top/closed"));
         }
+        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o300)).unwrap();
+        let hidden = count(place.path()).hidden;
+        fs::set_permissions(place.path(), fs::Permissions::from_mode(0o700)).unwrap();
+        if !rustix::process::getuid().is_root() {
+            assert_eq!(hidden.as_deref(), Some("top"));
+        }
+        assert_eq!(count(&place.path().join("absent")).hidden, None);
     }
 }
