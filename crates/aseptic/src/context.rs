@@ -232,6 +232,10 @@ impl Observer for Shower<'_> {
         self.console.size()
     }
 
+    fn can_stop(&self) -> bool {
+        self.console.can_stop()
+    }
+
     fn stopped(&mut self) -> Stopped {
         self.console.stop()
     }

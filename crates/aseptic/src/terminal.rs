@@ -158,9 +158,13 @@ impl Console {
         }
     }
 
+    pub(crate) fn can_stop(&self) -> bool {
+        keyboard::is_continued_by_somebody()
+    }
+
     /// Stops this process, as Ctrl-Z does with any other, until somebody continues it.
     pub(crate) fn stop(&mut self) -> Stopped {
-        if !keyboard::is_continued_by_somebody() {
+        if !self.can_stop() {
             return Stopped::Alone;
         }
         let sent = if let Input::Keyboard(keyboard) = &mut self.input {

@@ -19,7 +19,8 @@ use crate::home::{HomeError, io_error};
 use crate::input::{Feed, FromInput};
 use crate::observer::{Observer, Signals, Stopped, Stream};
 use crate::output::{Tee, is_writable};
-use crate::provision::{Provisioned, RunDir};
+use crate::provision::Provisioned;
+use crate::run_dir::RunDir;
 use crate::streams::OurTerminal;
 
 pub(crate) use clock::Cause;
@@ -209,7 +210,16 @@ impl Supervisor {
     /// The job was stopped: so is this process, until somebody continues it.
     fn stop(&mut self, observer: &mut dyn Observer) {
         let Some(stopped_by) = self.running.stopped() else { return };
-        match observer.stopped() {
+        // While this process is stopped it enforces nothing, and a job can leave others running.
+        let frozen = observer.can_stop();
+        if frozen {
+            self.running.freeze();
+        }
+        let stopped = observer.stopped();
+        if frozen {
+            self.running.thaw();
+        }
+        match stopped {
             Stopped::AndContinued => self.pass_on(signal::CONT, observer),
             Stopped::Alone if stopped_by == signal::STOP => {} // As it wished, until somebody continues it.
             // The kernel stops nothing for a terminal if nobody would continue it.

@@ -33,6 +33,7 @@ mod recover;
 mod request;
 mod results;
 mod run;
+mod run_dir;
 mod seal;
 mod streams;
 

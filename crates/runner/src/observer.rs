@@ -105,6 +105,11 @@ pub trait Observer {
         None
     }
 
+    /// Whether [`Observer::stopped`] would stop this process now.
+    fn can_stop(&self) -> bool {
+        false
+    }
+
     /// The job was stopped, as with Ctrl-Z: blocks until a shell continues this process, if one can.
     fn stopped(&mut self) -> Stopped {
         Stopped::Alone

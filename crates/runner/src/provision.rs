@@ -1,11 +1,8 @@
 //! Provision: the run's own directories, the views of its inputs, and the jail around them.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io;
-use std::os::fd::{AsFd, AsRawFd};
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
+use std::os::fd::AsFd;
+use std::path::Path;
 
 use aseptic_model::{Class, Diagnose, Diagnosis, FilePath, InputName, Plan, RunId, to_canonical};
 use aseptic_sandbox::{
@@ -13,12 +10,12 @@ use aseptic_sandbox::{
     gpu_mounts, prepare, system_mounts,
 };
 use aseptic_store::{Store, StoreError, ViewError};
-use rustix::fs::{AtFlags, CWD, FallocateFlags, FlockOperation, Mode, OFlags};
 
 use crate::attempts::Listening;
-use crate::home::{Home, HomeError, io_error, make_private, remove};
+use crate::home::{Home, HomeError, io_error};
 use crate::plan::Planned;
 use crate::request::Request;
+use crate::run_dir::RunDir;
 use crate::streams::{Ends, JobStreams, pipes};
 
 /// Home directory of every job.
@@ -30,21 +27,6 @@ const PARAMS: &str = "/run/aseptic/params.json";
 /// Directories watched for opened files. A watch costs the start 0.1 ms and the kernel's default
 /// allows a user 8,192; a run whose inputs have more says that its lineage is incomplete.
 const WATCHES_MAX: usize = 4_096;
-
-/// Disk space set aside while the job runs, so that a job that fills the disk can still be sealed.
-const RESERVE_BYTES: u64 = 1 << 20;
-
-/// Ending of the name of a run directory that is being removed.
-pub(crate) const REMOVED: &str = "old";
-
-/// The directory of a run while it goes on.
-#[derive(Debug)]
-pub(crate) struct RunDir {
-    pub(crate) path: PathBuf,
-    /// Held by the supervisor and by the jail's first process: whoever can take it knows that both are
-    /// gone.
-    lock: File,
-}
 
 /// A jail that stands, with the ends of its streams.
 #[derive(Debug)]
@@ -104,93 +86,6 @@ impl From<StoreError> for ProvisionError {
     fn from(error: StoreError) -> Self {
         Self::Home(error.into())
     }
-}
-
-impl RunDir {
-    /// Makes the directory of a new run. Its lock appears in it already held, so nobody takes it for an
-    /// orphan; until then it is empty, and whoever finds it so may remove it.
-    pub(crate) fn create(path: PathBuf) -> Result<Self, HomeError> {
-        let failed = |source| io_error("make", &path, source);
-        loop {
-            make_private(&path)?;
-            match held_lock(&path) {
-                Ok(lock) => {
-                    let this = Self { path, lock };
-                    this.fill()?;
-                    return Ok(this);
-                }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {} // It was removed: again.
-                Err(error) => return Err(failed(error)),
-            }
-        }
-    }
-
-    fn fill(&self) -> Result<(), HomeError> {
-        for name in ["changes", "overlay", "out", "tmp", "var-tmp", "home", "logs", "root"] {
-            let dir = self.join(name);
-            fs::create_dir(&dir).map_err(|source| io_error("make", &dir, source))?;
-        }
-        for name in ["tmp", "var-tmp"] {
-            let dir = self.join(name);
-            let sticky = fs::Permissions::from_mode(0o1777);
-            fs::set_permissions(&dir, sticky).map_err(|source| io_error("open", &dir, source))?;
-        }
-        let path = self.join("reserve");
-        let file = File::create_new(&path).map_err(|source| io_error("make", &path, source))?;
-        match rustix::fs::fallocate(&file, FallocateFlags::empty(), 0, RESERVE_BYTES) {
-            Ok(()) | Err(rustix::io::Errno::OPNOTSUPP) => Ok(()), // Copy-on-write systems keep their own.
-            Err(source) => Err(io_error("set space aside in", &path, source.into())),
-        }
-    }
-
-    /// Takes over the directory of a run whose supervisor is gone; nothing when it is not.
-    pub(crate) fn adopt(path: PathBuf) -> Option<Self> {
-        let Ok(lock) = File::open(path.join("lock")) else {
-            let _ = fs::remove_dir(&path); // Empty: its supervisor died before it had a lock.
-            return None;
-        };
-        rustix::fs::flock(&lock, FlockOperation::NonBlockingLockExclusive).ok()?;
-        // Whoever held it before may be done with the directory.
-        path.join("lock").exists().then_some(Self { path, lock })
-    }
-
-    pub(crate) fn join(&self, name: &str) -> PathBuf {
-        self.path.join(name)
-    }
-
-    /// Gives back what only the job needed: its temporary files, and the space set aside.
-    pub(crate) fn release(&self) -> Result<(), HomeError> {
-        for name in ["tmp", "var-tmp", "home", "overlay"] {
-            let dir = self.join(name);
-            if dir.exists() {
-                remove(&dir)?;
-            }
-        }
-        match fs::remove_file(self.join("reserve")) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                Err(io_error("remove", &self.join("reserve"), source))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Removes the directory; the run is over. Killed halfway, it has a name that says so.
-    pub(crate) fn remove(self) -> Result<(), HomeError> {
-        let failed = |error| io_error("remove", &self.path, error);
-        let removed = self.path.with_extension(REMOVED);
-        fs::rename(&self.path, &removed).map_err(failed)?;
-        let _ = aseptic_store::remove_tree(&removed); // Else the next command does it.
-        Ok(())
-    }
-}
-
-/// A lock file in `directory` that is held by the time it has its name.
-fn held_lock(directory: &Path) -> io::Result<File> {
-    let nameless = rustix::fs::open(directory, OFlags::TMPFILE | OFlags::RDWR | OFlags::CLOEXEC, Mode::RUSR)?;
-    rustix::fs::flock(&nameless, FlockOperation::NonBlockingLockExclusive)?;
-    let known_as = format!("/proc/self/fd/{}", nameless.as_raw_fd());
-    rustix::fs::linkat(CWD, known_as, CWD, directory.join("lock"), AtFlags::SYMLINK_FOLLOW)?;
-    Ok(nameless.into())
 }
 
 /// Builds the jail of `planned` up to the point where only the job is missing.
@@ -264,12 +159,14 @@ pub(crate) fn provision(
             let (given, ends) = pipes(wanted).map_err(no_pipe)?;
             let mut prepared = prepare(&jail, given, &keep)?;
             let ends = ends.on_terminal(wanted, prepared.take_terminal()).map_err(no_pipe)?;
+            dir.note_first(&prepared)?;
             let listening = listen(&mut prepared, dir)?;
             Ok(Provisioned { prepared, ends, watched: Vec::new(), unwatched, listening })
         }
         prepared => {
             let mut prepared = prepared?;
             let ends = ends.on_terminal(wanted, prepared.take_terminal()).map_err(no_pipe)?;
+            dir.note_first(&prepared)?;
             let listening = listen(&mut prepared, dir)?;
             Ok(Provisioned { prepared, ends, watched, unwatched, listening })
         }

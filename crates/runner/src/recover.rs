@@ -8,7 +8,7 @@ use aseptic_model::{Decision, Outcome, Plan, ProjectName, RunId};
 
 use crate::home::{Home, HomeError};
 use crate::observer::{Event, Observer};
-use crate::provision::{REMOVED, RunDir};
+use crate::run_dir::{REMOVED, RunDir};
 use crate::seal::{End, Facts, SealError, seal};
 
 /// Seals every orphaned run as aborted.

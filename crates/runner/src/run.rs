@@ -12,8 +12,9 @@ use crate::explain::{Surroundings, explain};
 use crate::home::{Home, HomeError, now};
 use crate::observer::{Event, Observer, Signals};
 use crate::plan::{PlanError, plan};
-use crate::provision::{ProvisionError, RunDir, provision};
+use crate::provision::{ProvisionError, provision};
 use crate::request::{CodeChoice, Request};
+use crate::run_dir::RunDir;
 use crate::seal::{End, Facts, SealError, milliseconds, seal, unstarted};
 
 /// Why a run did not come to its end. What was recorded of it stays recorded.

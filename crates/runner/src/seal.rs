@@ -20,7 +20,7 @@ use crate::home::{Home, HomeError, now};
 use crate::input::FromInput;
 use crate::limits::{usage, walls_of};
 use crate::observer::Stream;
-use crate::provision::RunDir;
+use crate::run_dir::RunDir;
 
 /// Why a run could not be sealed. Everything it left is still in its directory, and the next command
 /// seals it as aborted.

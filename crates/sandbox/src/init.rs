@@ -10,7 +10,7 @@ use rustix::net::RecvFlags;
 use rustix::process::{Pid, Signal, WaitOptions};
 
 use crate::compile::{Compiled, Program};
-use crate::message::{Report, START, report, report_stop};
+use crate::message::{FREEZE, Report, START, THAW, report, report_stop};
 use crate::setup::{self, CONTROL, Given};
 use crate::sys::{self, Memory};
 
@@ -54,6 +54,8 @@ pub(crate) fn live(jail: &Compiled, given: &Given<'_>) -> ! {
         }
         if ordered {
             match next_order(control) {
+                Some(FREEZE) => drop(sys::signal_all(libc::SIGSTOP)), // Fails when nobody is there.
+                Some(THAW) => drop(sys::signal_all(libc::SIGCONT)),
                 Some(signal) => pass_on(signal, job),
                 None => sys::exit_now(1), // The supervisor is gone, and with it goes the jail.
             }
@@ -155,7 +157,7 @@ fn reap(children: i32, job: i32) {
 /// Ends every other process of the jail, and this one. The kernel would do that, too; but what it ends so
 /// is missing from the resources that this process is said to have used.
 fn end() -> ! {
-    let _ = sys::kill_all();
+    let _ = sys::signal_all(libc::SIGKILL);
     while let Ok(Some(_)) | Err(Errno::INTR) = rustix::process::wait(WaitOptions::empty()) {}
     sys::exit_now(0);
 }

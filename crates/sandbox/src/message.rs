@@ -126,6 +126,12 @@ pub(crate) fn receive(control: BorrowedFd<'_>, waiting: RecvFlags) -> Result<Opt
 /// From the supervisor: start the program. Any other byte is the number of a signal to pass on.
 pub(crate) const START: u8 = 0;
 
+/// From the supervisor: stop every process of the jail; no signal has this number.
+pub(crate) const FREEZE: u8 = 254;
+
+/// From the supervisor: continue every process of the jail.
+pub(crate) const THAW: u8 = 255;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,7 +16,7 @@ use crate::handed::Handed;
 use crate::init;
 use crate::jail::Jail;
 use crate::limits::{Enforcement, Enforcing};
-use crate::message::{Report, START, receive_first};
+use crate::message::{FREEZE, Report, START, THAW, receive_first};
 use crate::opened::Opened;
 use crate::process::Process;
 use crate::setup::{COMPILED_STEPS_FROM, FIXED_STEPS, Given, JOIN_STEP, LISTEN_STEP};
@@ -311,6 +311,17 @@ impl Running {
         if let Ok(signal @ 1..) = u8::try_from(signal) {
             self.process.order(signal);
         }
+    }
+
+    /// Stops every process of the jail, whoever they are, until [`Running::thaw`]: for a supervisor that is
+    /// about to be stopped itself, and could not enforce anything meanwhile.
+    pub fn freeze(&self) {
+        self.process.order(FREEZE);
+    }
+
+    /// Continues every process of the jail.
+    pub fn thaw(&self) {
+        self.process.order(THAW);
     }
 
     /// Kills every process of the jail. [`Running::wait`] says when they are gone.

@@ -16,7 +16,7 @@ use std::ptr;
 
 use rustix::io::{Errno, Result};
 
-pub(crate) use process::{Forked, Used, fork_into, kill_all, unshare, wait_with_usage};
+pub(crate) use process::{Forked, Used, fork_into, signal_all, unshare, wait_with_usage};
 
 fn check(result: c_long) -> Result<c_long> {
     if result >= 0 {

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, its helpers included")]
 
 mod bad_input;
+mod clock;
 mod commands;
 mod crash;
 mod drill;

@@ -109,7 +109,7 @@ fn quoted(script: &str) -> String {
 #[test]
 fn an_interrupt_ends_a_job_that_does_not_care() {
     let world = World::new();
-    let mut session = Session::start(&world, &["run", "--", "sh", "-c", "echo ready; sleep 1000"]);
+    let mut session = Session::start(&world, &["run", "--", "sh", "-c", "echo ready; exec sleep 1000"]);
     session.sees("ready\r");
     session.types("\x03");
     let (status, shown) = session.end();
@@ -236,7 +236,8 @@ fn a_shell_inside_has_its_own_job_control() {
 #[test]
 fn the_modes_come_back_after_term() {
     let world = World::new();
-    let mut session = Session::start(&world, &["run", "--quiet", "--", "sh", "-c", "echo ready; sleep 1000"]);
+    let mut session =
+        Session::start(&world, &["run", "--quiet", "--", "sh", "-c", "echo ready; exec sleep 1000"]);
     session.sees("ready\r");
     wait_until("the terminal is raw", || session.is_raw());
     send(&session.id(), "-TERM");
@@ -316,4 +317,28 @@ fn a_run_in_the_background_does_not_wait_for_a_terminal_that_is_gone() {
     shell.vanishes();
     wait_until("the run has ended", || processes_with(&word).is_empty());
     assert_eq!(latest(&world)["outputs"][0]["path"], "out/end");
+}
+
+/// While aseptic is stopped, it enforces nothing: a job must not be able to stop it and go on.
+#[test]
+fn nothing_of_a_stopped_run_goes_on() {
+    let world = World::new();
+    let mut shell = Session::shell(&world);
+    let word = format!("word_{}", std::process::id());
+    let script = format!("(while :; do : {word}; done) & echo ready; kill -STOP $$; echo over; kill $!");
+    shell.types(&format!("set +H; aseptic run --quiet -- bash -mc '{script}'\n"));
+    shell.sees("ready\r");
+    shell.sees("Stopped");
+    let states = || -> Vec<String> {
+        let state = |pid: &String| std::fs::read_to_string(format!("/proc/{pid}/stat")).ok();
+        let stats = processes_with(&word).iter().filter_map(state).collect::<Vec<_>>();
+        stats.iter().map(|stat| stat.rsplit_once(") ").unwrap().1[..1].to_owned()).collect()
+    };
+    // The shell that was told to, and the one that it started in a group of its own.
+    wait_until("all of it is stopped", || states().iter().filter(|state| *state == "T").count() >= 3);
+    shell.types("fg\n");
+    shell.sees("over\r");
+    shell.sees("$ ");
+    shell.types("exit\n");
+    shell.end();
 }

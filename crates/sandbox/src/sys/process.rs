@@ -72,13 +72,13 @@ pub(crate) fn unshare(namespaces: c_int) -> Result<()> {
     check(unsafe { libc::unshare(namespaces) }.into()).map(drop)
 }
 
-/// Kills every process that this one may signal but itself; in a pid namespace, as its first process, all of
-/// it, however fast they fork.
+/// Sends a signal to every other process of this pid namespace. It reaches all that there are, and what
+/// they have just started.
 ///
 /// Source: kill(2).
-pub(crate) fn kill_all() -> Result<()> {
+pub(crate) fn signal_all(signal: c_int) -> Result<()> {
     // SAFETY: only integers are passed.
-    check(unsafe { libc::kill(-1, libc::SIGKILL) }.into()).map(drop)
+    check(unsafe { libc::kill(-1, signal) }.into()).map(drop)
 }
 
 /// What a process and those of its descendants that were waited for used.
