@@ -2,20 +2,20 @@
 # Builds for release and measures: the start of a run beside other sandboxes, then a program inside against the
 # same program outside.
 #
-#   scripts/bench.sh                   both
-#   scripts/bench.sh start_up|inside   one of them; any further argument goes to it: `start_up --samples 200`
+#   scripts/bench.sh                           all
+#   scripts/bench.sh start_up|inside|explain   one of them; any further argument goes to it: `start_up --samples 200`
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
 
-parts=(start_up inside)
+parts=(start_up inside explain)
 case ${1:-} in
-  start_up | inside)
+  start_up | inside | explain)
     parts=("$1")
     shift
     ;;
   ?*)
-    echo "usage: $0 [start_up|inside ARGUMENT…]" >&2
+    echo "usage: $0 [start_up|inside|explain ARGUMENT…]" >&2
     exit 2
     ;;
 esac
