@@ -29,7 +29,7 @@ const OVERHEAD_BYTES: usize = HEADER_BYTES + SIGNATURE_BYTES + CHECKSUM_BYTES;
 
 /// A place between two entries of a log: the index of the entry that begins there, and its byte offset.
 ///
-/// May be kept and used in a later [`read`](crate::read) of the same log: frames never move. A position
+/// May be kept and used in a later [`read`](crate::read()) of the same log: frames never move. A position
 /// that does not belong to the log gives an error, never wrong entries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Position {

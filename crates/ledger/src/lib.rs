@@ -2,14 +2,14 @@
 //!
 //! A ledger is a directory. Its truth is one file of frames, each an entry with a signature over the
 //! Merkle tree that ends with it, so that anyone with the verifier key can prove every prefix of the log.
-//! [`Ledger::append`] writes, [`read`] reads, [`verify`] proves.
+//! [`Ledger::append`] writes, [`read()`] reads, [`verify()`] proves.
 //!
 //! An entry is durable before it is visible: an append holds the lock until the disk has confirmed, and a
 //! reader asks under the same lock how far the log goes. A crash leaves a tail that was never
 //! acknowledged; it is reported as such and the next append removes it. Everything else that is not as it
 //! was written is damage, and is named by the index of its entry.
 //!
-//! **Invariant:** no clock, no network, no async, and no threads but the ones that [`verify`] joins. What a
+//! **Invariant:** no clock, no network, no async, and no threads but the ones that [`verify()`] joins. What a
 //! file claims never decides how much is allocated beyond a fixed bound.
 //! **Absent on purpose:** deleting, rewriting, compacting, and any meaning of the entries: they are bytes.
 //! See `docs/formats/ledger.md`.

@@ -150,10 +150,10 @@ impl Ledger {
         Checkpoint::new(self.verifier(), self.size(), self.root(), &self.head.signature)
     }
 
-    /// The entries from `from` on that this handle knows of; see [`read`](crate::read).
+    /// The entries from `from` on that this handle knows of; see [`read`](crate::read()).
     ///
     /// # Errors
-    /// As for [`read`](crate::read).
+    /// As for [`read`](crate::read()).
     pub fn entries(&self, from: Position) -> Result<Entries, ReadError> {
         let path = self.dir.join("log");
         let log = File::open(&path).map_err(StorageError::at("open", &path))?;

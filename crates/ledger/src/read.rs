@@ -24,7 +24,7 @@ pub struct Entry {
 ///
 /// Needs no key and works on a read-only copy. Waits for an append in progress, so that an entry is never
 /// seen before the disk has confirmed it; entries appended later are not seen. Each frame is checked for
-/// accidental damage as it is read; only [`verify`](crate::verify) proves that nobody altered the log.
+/// accidental damage as it is read; only [`verify`](crate::verify()) proves that nobody altered the log.
 ///
 /// # Errors
 /// - [`ReadError::Storage`]: the log cannot be opened.

@@ -1,7 +1,7 @@
 //! The use cases of aseptic, one function for each command, and the life of a run.
 //!
-//! The modules follow a run: [`plan`] resolves every name, [`decide`] asks policy, `provision` builds the
-//! jail, `execute` watches the job, `seal` stores what it left, and [`recover`] seals for those that died.
+//! The modules follow a run: [`plan()`] resolves every name, [`decide()`] asks policy, `provision` builds the
+//! jail, `execute` watches the job, `seal` stores what it left, and [`recover()`] seals for those that died.
 //!
 //! **Invariant:** a ledger entry is durable before the act that it permits.
 //! **Invariant:** nothing here prints, reads the environment or parses arguments; an [`Observer`] is told.
