@@ -105,15 +105,16 @@ fn with_landlock_the_record_says_so() {
     assert_eq!((code, &wall["state"]), (0, &"done".into()));
 }
 
-/// As containers do it: a call that fails otherwise than by being absent would leave the C library without
-/// threads.
+/// Where the call fails otherwise than by being absent, the C library has no threads either.
 #[test]
 fn a_container_that_forbids_namespaces_is_named() {
     let world = World::new();
-    let run = without_calls(&world, libc_errno::ENOSYS, CLONE3, &["run", "--", "echo", "ran"]);
-    assert_refused(&run, 125, &["sandbox/namespaces", "aseptic doctor"]);
-    let doctor = without_calls(&world, libc_errno::ENOSYS, CLONE3, &["doctor", "--json"]);
-    assert_blocked(&doctor, "user namespaces", "seccomp=unconfined");
+    for error in [libc_errno::ENOSYS, libc_errno::EPERM] {
+        let run = without_calls(&world, error, CLONE3, &["run", "--no-code", "--", "echo", "ran"]);
+        assert_refused(&run, 125, &["sandbox/namespaces", "aseptic doctor"]);
+        let doctor = without_calls(&world, error, CLONE3, &["doctor", "--json"]);
+        assert_blocked(&doctor, "user namespaces", "seccomp=unconfined");
+    }
 }
 
 #[test]
@@ -160,5 +161,6 @@ fn a_gpu_that_is_not_there_is_denied() {
 
 /// The same on every Linux.
 mod libc_errno {
+    pub(super) const EPERM: i32 = 1;
     pub(super) const ENOSYS: i32 = 38;
 }
