@@ -27,8 +27,7 @@ USER = "aseptic-test"  # As in scripts/test.sh.
 SAMPLES_MIN = 50  # Below that, the 95th percentile is one or two values.
 WARM_UP_ROUNDS = 3
 SLOW_MS = 50  # What takes longer is measured in SAMPLES_MIN rounds, however many there are,
-VERY_SLOW_MS = 500  # and what takes even longer in a few.
-VERY_SLOW_ROUNDS = 5
+WAITING_MS = 5000  # and what takes so long waits for something that is not here.
 SYNC_CALLS = ("fsync", "fdatasync", "syncfs", "sync_file_range", "msync")
 BUDGET_MS = 15  # What a sealed run may cost beyond bubblewrap and its own fdatasyncs.
 JAIL_TARGET = 0.85  # Of bubblewrap.
@@ -160,13 +159,6 @@ def file_system(directory: Path) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def rounds_of(milliseconds: float, rounds: int) -> int:
-    """In how many rounds something is measured that takes so long."""
-    if milliseconds > VERY_SLOW_MS:
-        return VERY_SLOW_ROUNDS
-    return SAMPLES_MIN if milliseconds > SLOW_MS else rounds
-
-
 def measure(release: Path, scratch: Path, rounds: int, without: list[str]) -> dict:
     """All samples of whoever runs this, and what could not be measured."""
     empty, runtime = scratch / "empty", scratch / "runtime"
@@ -193,7 +185,11 @@ def measure(release: Path, scratch: Path, rounds: int, without: list[str]) -> di
     contenders |= {name: spawn(command, plain, empty) for name, command in commands.items()}
     contenders["one fdatasync"] = fdatasync(scratch)
     warm = {name: [sample() for _ in range(WARM_UP_ROUNDS)] for name, sample in contenders.items()}
-    bounds = {name: rounds_of(statistics.median(values), rounds) for name, values in warm.items()}
+    took = {name: statistics.median(values) for name, values in warm.items()}
+    for name in [name for name in commands if took[name] > WAITING_MS]:
+        reasons[name] = f"took {took[name] / 1000:.0f} s, as if it waited for something"
+        del contenders[name]
+    bounds = {name: SAMPLES_MIN if took[name] > SLOW_MS else rounds for name in contenders}
     samples: dict[str, list[float]] = {name: [] for name in contenders}
     for number in range(rounds):
         for name, sample in contenders.items():
@@ -238,7 +234,7 @@ def report(measured: dict) -> list[str]:
         "",
         f"## As {who}",
         "",
-        f"{len(samples['bubblewrap'])} rounds, fewer for what takes longer than {SLOW_MS} ms; the state of aseptic is on {measured['disk']}.",
+        f"{len(samples['bubblewrap'])} rounds; the state of aseptic is on {measured['disk']}.",
         "",
         "| What | Median | 95th percentile | × fork+exec | × bubblewrap |",
         "|---|---:|---:|---:|---:|",

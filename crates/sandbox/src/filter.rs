@@ -38,6 +38,8 @@ const FIRST_PROCESS: u32 = 1;
 const FAST_OPEN: u32 = 0x2000_0000;
 
 const NETLINK: u32 = libc::AF_NETLINK.cast_unsigned();
+/// Of another type in each C library.
+const PRIO_PROCESS: u32 = 0;
 const TIOCSTI: u32 = 0x5412;
 /// `TIOCLINUX`: pastes into a virtual console.
 const TIOCLINUX: u32 = 0x541c;
@@ -175,7 +177,7 @@ const RULES: &[Rule] = &[
     Rule {
         call: libc::SYS_setpriority,
         when: &[
-            Condition::Is { argument: 0, value: libc::PRIO_PROCESS },
+            Condition::Is { argument: 0, value: PRIO_PROCESS },
             Condition::Is { argument: 1, value: FIRST_PROCESS },
         ],
         error: libc::EPERM,
@@ -183,7 +185,7 @@ const RULES: &[Rule] = &[
     // Of a process group or a user: it may be in either.
     Rule {
         call: libc::SYS_setpriority,
-        when: &[Condition::NoneOf { argument: 0, values: &[libc::PRIO_PROCESS] }],
+        when: &[Condition::NoneOf { argument: 0, values: &[PRIO_PROCESS] }],
         error: libc::EPERM,
     },
     // Types on a terminal as if its user did.
