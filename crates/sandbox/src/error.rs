@@ -94,7 +94,8 @@ impl Diagnose for PrepareError {
             Self::Vanished => Diagnosis::new(
                 Class::Host,
                 "sandbox/vanished",
-                "look for the out-of-memory killer in the kernel log, then start the run again",
+                "start it again when fewer runs go on: the kernel was out of memory (its log says so), or this user out of \
+                 what it counts for all of its runs",
             ),
         }
     }
