@@ -23,7 +23,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 RELEASE = ROOT / "target/release"
 RESULT = ROOT / "bench/results/start-up.md"
-USER = "aseptic-test"  # As in scripts/test.sh.
+USER = "aseptic-test"  # Made by scripts/setup.sh.
 SAMPLES_MIN = 50  # Below that, the 95th percentile is one or two values.
 WARM_UP_ROUNDS = 3
 SLOW_MS = 50  # What takes longer is measured in SAMPLES_MIN rounds, however many there are,

@@ -50,11 +50,7 @@ make_environment() {
 
 for part in "${parts[@]}"; do
   case $part in
-    start_up)
-      build_static_jail
-      ((EUID)) || getent passwd aseptic-test >/dev/null ||
-        useradd --system --user-group --create-home --shell /bin/bash aseptic-test
-      ;;
+    start_up) build_static_jail ;;
     inside) make_environment ;;
   esac
   "$python" "bench/$part.py" "$@"

@@ -96,6 +96,14 @@ if ((${#missing[@]})); then
   apt-get install -y -qq --no-install-recommends "${missing[@]}"
 fi
 
+# As root, what is for ordinary users is tried as one.
+case $task in
+  test | peers | bench)
+    ((EUID)) || getent passwd aseptic-test >/dev/null ||
+      useradd --system --user-group --create-home --shell /bin/bash aseptic-test
+    ;;
+esac
+
 channel=$(sed -n 's/^channel = "\(.*\)"/\1/p' rust-toolchain.toml)
 if ! cargo --version >/dev/null; then
   echo "setup: cargo does not run here; the Rust toolchain $channel is needed. With rustup:" >&2

@@ -8,7 +8,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
 
-user="aseptic-test" # As in scripts/test.sh.
+user="aseptic-test" # Made by scripts/setup.sh.
 place=
 trap '[[ -z $place ]] || rm -rf -- "$place"' EXIT
 
@@ -34,7 +34,6 @@ aseptic=$PWD/target/debug/aseptic
 # As an ordinary user: only the modules that ask who runs them, with copies, for the checkout may lie where
 # this user cannot go.
 cpython_as_user() {
-  getent passwd "$user" >/dev/null || useradd --system --user-group --create-home --shell /bin/bash "$user"
   place=$(mktemp -d /var/tmp/aseptic-peers.XXXXXX)
   chmod 755 "$place"
   cp -- "$aseptic" scripts/peers/cpython.py scripts/peers/cpython.toml "$place/"

@@ -12,7 +12,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
 
-user=aseptic-test
+user=aseptic-test # Made by scripts/setup.sh.
 place=
 trap '[[ -z $place ]] || rm -rf -- "$place"' EXIT
 
@@ -29,7 +29,6 @@ if ((EUID != 0)); then
   exit 0
 fi
 
-getent passwd "$user" >/dev/null || useradd --system --user-group --create-home --shell /bin/bash "$user"
 place=$(mktemp -d /var/tmp/aseptic-test.XXXXXX)
 chmod 755 "$place"
 install -d -o "$user" -g "$user" -m 700 "$place/home" "$place/home/tmp"

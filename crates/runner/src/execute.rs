@@ -98,6 +98,11 @@ pub(crate) fn execute(
     })
 }
 
+/// For poll(2), as long as it can wait.
+fn timespec(duration: Duration) -> Timespec {
+    Timespec::try_from(duration).unwrap_or(Timespec { tv_sec: i64::MAX, tv_nsec: 0 })
+}
+
 struct Supervisor {
     watcher: Option<Watcher>,
     running: Running,
@@ -164,11 +169,7 @@ impl Supervisor {
         signals: &dyn Signals,
         observer: &dyn Observer,
     ) -> Result<Vec<Awaited>, HomeError> {
-        let wait = self.clock.next_check();
-        let timeout = Timespec {
-            tv_sec: i64::try_from(wait.as_secs()).unwrap_or(i64::MAX),
-            tv_nsec: i64::from(wait.subsec_nanos()),
-        };
+        let timeout = timespec(self.clock.next_check());
         let readable = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
         let mut awaited = vec![
             (Awaited::Signals, readable(signals.descriptor())),

@@ -1,4 +1,4 @@
-//! Provision: the run's own directories, the views of its inputs, and the jail around them.
+//! Provision: the views of a run's inputs, and the jail around them and the run's own directories.
 
 use std::ffi::OsString;
 use std::os::fd::AsFd;
@@ -147,30 +147,26 @@ pub(crate) fn provision(
         terminal: wanted.terminal(),
     };
     let no_pipe = |source| io_error("make a pipe for", &dir.path, source);
-    let unwatched =
+    let mut unwatched =
         (unwatched > 0).then(|| format!("{unwatched} directories of the inputs were not watched"));
     let keep = [dir.lock.as_fd()];
-    let (given, ends) = pipes(wanted).map_err(no_pipe)?;
-    match prepare(&jail, given, &keep) {
+    let (given, mut ends) = pipes(wanted).map_err(no_pipe)?;
+    let mut prepared = match prepare(&jail, given, &keep) {
         // Lineage is a report, not a wall: without it the run goes on and says so.
         Err(PrepareError::Watches(error)) => {
-            let unwatched = Some(format!("the user has no file watches left: {error}"));
+            unwatched = Some(format!("the user has no file watches left: {error}"));
+            watched.clear();
             jail.watched.clear();
-            let (given, ends) = pipes(wanted).map_err(no_pipe)?;
-            let mut prepared = prepare(&jail, given, &keep)?;
-            let ends = ends.on_terminal(wanted, prepared.take_terminal()).map_err(no_pipe)?;
-            dir.note_first(&prepared)?;
-            let listening = listen(&mut prepared, dir)?;
-            Ok(Provisioned { prepared, ends, watched: Vec::new(), unwatched, listening })
+            let given;
+            (given, ends) = pipes(wanted).map_err(no_pipe)?;
+            prepare(&jail, given, &keep)?
         }
-        prepared => {
-            let mut prepared = prepared?;
-            let ends = ends.on_terminal(wanted, prepared.take_terminal()).map_err(no_pipe)?;
-            dir.note_first(&prepared)?;
-            let listening = listen(&mut prepared, dir)?;
-            Ok(Provisioned { prepared, ends, watched, unwatched, listening })
-        }
-    }
+        prepared => prepared?,
+    };
+    let ends = ends.on_terminal(wanted, prepared.take_terminal()).map_err(no_pipe)?;
+    dir.note_first(&prepared)?;
+    let listening = listen(&mut prepared, dir)?;
+    Ok(Provisioned { prepared, ends, watched, unwatched, listening })
 }
 
 /// The limits that the jail enforces; the others are the supervisor's.

@@ -23,7 +23,7 @@ pub(crate) const REMOVED: &str = "old";
 pub(crate) struct RunDir {
     pub(crate) path: PathBuf,
     /// Held by the supervisor and by the jail's first process: whoever can take it knows that both are
-    /// gone.
+    /// gone or ending.
     pub(crate) lock: File,
 }
 

@@ -138,9 +138,7 @@ fn overlay(lower: &LayerList, upper: Option<(RawFd, RawFd)>) -> Result<OwnedFd> 
     rustix::mount::fsconfig_set_string(&context, c"lowerdir", lower.as_c_str()?)?;
     if let Some((changes, work)) = upper {
         for (key, directory) in [(c"upperdir", changes), (c"workdir", work)] {
-            let mut option = LayerList::new();
-            option.push(directory);
-            rustix::mount::fsconfig_set_string(&context, key, option.as_c_str()?)?;
+            rustix::mount::fsconfig_set_string(&context, key, LayerList::of(directory).as_c_str()?)?;
         }
         // The layer does not outlive the run, so a sync by the job, or the one at unmount, buys nothing.
         rustix::mount::fsconfig_set_flag(&context, c"volatile")?;
@@ -173,6 +171,12 @@ pub(crate) struct LayerList {
 impl LayerList {
     pub(crate) const fn new() -> Self {
         Self { bytes: [0; 24 * LAYERS_MAX], length: 0 }
+    }
+
+    pub(crate) fn of(fd: RawFd) -> Self {
+        let mut list = Self::new();
+        list.push(fd);
+        list
     }
 
     pub(crate) fn push(&mut self, fd: RawFd) {

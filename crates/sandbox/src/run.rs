@@ -272,9 +272,7 @@ impl Prepared {
         self.process.order(START);
         self.running()
     }
-}
 
-impl Prepared {
     fn running(self) -> Running {
         let Self { process, opened, enforced, terminal, attempts, leftovers } = self;
         drop(leftovers);

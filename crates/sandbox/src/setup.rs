@@ -202,8 +202,7 @@ fn replace_null_streams(jail: &Compiled) -> Result<()> {
 /// for this. The kernel takes much longer to give up a mount that was attached nowhere.
 fn open_null(jail: &Compiled) -> Result<OwnedFd> {
     let open = |tree: BorrowedFd<'_>| {
-        let mut path = LayerList::new();
-        path.push(tree.as_raw_fd());
+        let path = LayerList::of(tree.as_raw_fd());
         rustix::fs::openat(CWD, path.as_c_str()?, OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
     };
     match jail.null.and_then(|slot| jail.slots.get(slot)) {

@@ -12,9 +12,10 @@ use std::time::{Duration, Instant};
 
 use aseptic_model::{ByteSize, Limits, Status};
 use aseptic_sandbox::{Meter, OutOfMemory};
-use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
+use rustix::event::{EventfdFlags, PollFd, PollFlags, eventfd, poll};
 
 use super::disk::{Count, Held};
+use super::timespec;
 
 /// Time between two looks, at least.
 const EVERY: Duration = Duration::from_millis(100);
@@ -235,12 +236,8 @@ impl Shared {
                 return;
             }
             let pause = (started.elapsed() * SHARE).max(EVERY);
-            let timeout = Timespec {
-                tv_sec: i64::try_from(pause.as_secs()).unwrap_or(i64::MAX),
-                tv_nsec: i64::from(pause.subsec_nanos()),
-            };
             let mut over = [PollFd::new(&self.over, PollFlags::IN)];
-            match poll(&mut over, Some(&timeout)) {
+            match poll(&mut over, Some(&timespec(pause))) {
                 Ok(0) | Err(rustix::io::Errno::INTR) => {}
                 _ => return,
             }
