@@ -153,7 +153,7 @@ impl Fold<'_, '_> {
                 if sealed == 0 { Ok(()) } else { self.sealed(&entry.project, run, record) }
             }
             // Answer no question of the catalog.
-            Event::RunExported { .. } | Event::DrillCompleted { .. } => Ok(()),
+            Event::RunExported { .. } | Event::GrantRevoked { .. } | Event::DrillCompleted { .. } => Ok(()),
             Event::QuarantineAdded { snapshot, reason } => self.execute(
                 "INSERT INTO quarantine VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
                 params![project, snapshot.as_bytes(), reason, time, entry.actor],

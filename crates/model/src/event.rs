@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    DatasetName, Decision, Digest, ExperimentName, InputName, Label, ProjectName, RunId, Status, Timestamp,
+    DatasetName, Decision, Digest, ExperimentName, Grant, InputName, Label, ProjectName, RunId, Status,
+    Timestamp,
 };
 
 /// Version tag of [`Entry`].
@@ -85,6 +86,14 @@ pub enum Event {
         /// The run.
         run: RunId,
     },
+    /// A grant of a running run was taken back; its connections are cut next.
+    #[serde(rename = "grant.revoked")]
+    GrantRevoked {
+        /// The run.
+        run: RunId,
+        /// The grant.
+        grant: Grant,
+    },
     /// The run is over: nothing of it is alive, and everything it left is in the store.
     #[serde(rename = "run.sealed")]
     RunSealed {
@@ -140,6 +149,7 @@ impl Event {
             Self::RunPlanned { .. } => "run.planned",
             Self::RunDecided { .. } => "run.decided",
             Self::RunStarted { .. } => "run.started",
+            Self::GrantRevoked { .. } => "grant.revoked",
             Self::RunSealed { .. } => "run.sealed",
             Self::RunExported { .. } => "run.exported",
             Self::QuarantineAdded { .. } => "quarantine.added",
@@ -155,6 +165,7 @@ impl Event {
             Self::RunPlanned { run, plan, .. } => format!("{run} plan {}", plan.short()),
             Self::RunDecided { run, decision, .. } => format!("{run} {}", decision.outcome.as_str()),
             Self::RunStarted { run } => run.to_string(),
+            Self::GrantRevoked { run, grant } => format!("{run} {grant}"),
             Self::RunSealed { run, status, .. } => format!("{run} {status}"),
             Self::RunExported { run, files, .. } => format!("{run} {files} files"),
             Self::QuarantineAdded { snapshot, .. } => snapshot.short(),
@@ -171,6 +182,7 @@ impl Event {
             Self::RunPlanned { run, .. }
             | Self::RunDecided { run, .. }
             | Self::RunStarted { run }
+            | Self::GrantRevoked { run, .. }
             | Self::RunSealed { run, .. }
             | Self::RunExported { run, .. } => Some(run),
             Self::DatasetAdded { .. } | Self::QuarantineAdded { .. } | Self::DrillCompleted { .. } => None,

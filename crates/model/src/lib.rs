@@ -6,6 +6,24 @@
 //! **Invariant:** pure. No I/O, no clock, no randomness, no async.
 //! **Absent on purpose:** anything that decides, stores or runs; see the leaves above this crate.
 
+/// Serialises types by their one text form.
+macro_rules! serde_as_text {
+    ($($type:ty),*) => {$(
+        impl serde::Serialize for $type {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $type {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let text = <String as serde::Deserialize>::deserialize(deserializer)?;
+                text.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    )*};
+}
+
 mod canonical;
 mod decision;
 mod diagnosis;
@@ -13,6 +31,7 @@ mod digest;
 mod event;
 mod machine;
 mod name;
+mod network;
 mod path;
 mod plan;
 mod quantity;
@@ -27,11 +46,15 @@ pub use digest::{Digest, DigestTextError};
 pub use event::{ENTRY_FORMAT, Entry, Event};
 pub use machine::{Clock, ClockError, Gpus, GpusError};
 pub use name::{DatasetName, ExperimentName, InputName, Label, NameError, ProjectName, RunId};
+pub use network::{
+    Destination, Grant, GrantError, HostName, JOB_ADDRESS, JOB_ADDRESS_6, NAME_SERVER, NAMES, NAMES_6,
+    TlsNames,
+};
 pub use path::{FilePath, FilePathError, escape_bytes};
 pub use plan::{Code, Environment, Host, Input, InputSource, Limits, PLAN_FORMAT, Package, Plan, Python};
 pub use quantity::{ByteSize, QuantityError, Timestamp, describe_ms, parse_duration};
 pub use record::{
-    Denied, DeniedReason, Given, Lineage, Log, Logs, Observed, Output, OutputLink, RUN_SCHEMA, RunRecord,
-    Skipped, Status, Usage, Wall, WallState,
+    Denied, DeniedReason, Egress, Given, GrantUse, HostReached, Lineage, Log, Logs, Observed, Output,
+    OutputLink, RUN_SCHEMA, RunRecord, Skipped, Status, Traffic, Usage, Wall, WallState,
 };
-pub use reference::{Endpoint, EndpointError, InputRef, InputRefError, RunRef};
+pub use reference::{InputRef, InputRefError, RunRef};

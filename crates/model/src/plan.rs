@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    CanonicalError, Clock, DatasetName, Digest, Endpoint, ExperimentName, FilePath, Gpus, InputName, Label,
+    CanonicalError, Clock, DatasetName, Digest, ExperimentName, FilePath, Gpus, Grant, InputName, Label,
     ProjectName, RunId, canonical_digest,
 };
 
@@ -36,7 +36,7 @@ pub struct Plan {
     /// The inputs at `/data/<name>`.
     pub inputs: BTreeMap<InputName, Input>,
     /// The destinations the job may reach.
-    pub network: BTreeSet<Endpoint>,
+    pub network: BTreeSet<Grant>,
     /// Bounds of the run.
     pub limits: Limits,
     /// Named elements that may go unenforced on this host; the record repeats them.
@@ -50,6 +50,15 @@ pub struct Plan {
     /// Clocks that count from the start of the machine.
     #[serde(default, skip_serializing_if = "Clock::is_host")]
     pub clock: Clock,
+    /// Whether every name gets an address and every connection an end at once, so that what a job wants of
+    /// the network can be listed. Nothing but `network` is reached.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub observe_network: bool,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+fn is_false(value: &bool) -> bool {
+    !value
 }
 
 impl Plan {
@@ -196,6 +205,15 @@ pub struct Limits {
     /// Files that one process may have open at once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub files: Option<u32>,
+    /// Connections to granted destinations that are open at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub connections: Option<u32>,
+    /// Bytes of all connections together, in both directions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub traffic_bytes: Option<u64>,
+    /// Bytes per second of all connections together, in both directions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bandwidth_bytes: Option<u64>,
 }
 
 impl Limits {
@@ -219,6 +237,9 @@ impl Default for Limits {
             scratch_files: None,
             outputs_bytes: None,
             files: None,
+            connections: None,
+            traffic_bytes: None,
+            bandwidth_bytes: None,
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Code, Decision, Digest, Environment, ExperimentName, FilePath, Input, InputName, Label, Limits,
+    Code, Decision, Digest, Environment, ExperimentName, FilePath, Grant, Input, InputName, Label, Limits,
     ProjectName, RunId, Timestamp,
 };
 
@@ -74,6 +75,9 @@ pub struct RunRecord {
     /// How far that was; nothing of it was seen without this, so an empty list means nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed: Option<Observed>,
+    /// What it had of the network; nothing where no gateway was there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub egress: Option<Egress>,
     /// What it printed, and what it was given on standard input.
     pub logs: Logs,
     /// The bounds it ran under.
@@ -206,11 +210,69 @@ pub struct Skipped {
     pub reason: String,
 }
 
+/// What a run had of the network, as its gateway counted it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Egress {
+    /// Whether every connection and every denied name and address is counted.
+    pub complete: bool,
+    /// Why not, if not.
+    pub incomplete_because: Option<String>,
+    /// Each grant of the plan, in its order, and what went through it.
+    pub grants: Vec<GrantUse>,
+    /// Hosts that were reached, by name and port; the first thousand.
+    pub hosts: Vec<HostReached>,
+    /// Connections to hosts that are not in `hosts`.
+    pub unlisted: u64,
+    /// `HOST:PORT` of the proxy through which they were reached.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<String>,
+}
+
+/// What went through one grant.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GrantUse {
+    /// The grant.
+    pub grant: Grant,
+    /// What went through it.
+    pub traffic: Traffic,
+    /// Whether it was revoked while the job ran.
+    pub revoked: bool,
+}
+
+/// A host that was reached.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HostReached {
+    /// `HOST:PORT`, with the name that the job asked for.
+    pub host: String,
+    /// The addresses that it had, as text; none where a proxy looked it up.
+    pub addresses: BTreeSet<IpAddr>,
+    /// What went there.
+    pub traffic: Traffic,
+}
+
+/// Connections and their bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Traffic {
+    /// Connections that were made.
+    pub connections: u64,
+    /// Connections that could not be made, though they were granted.
+    pub failed: u64,
+    /// Bytes that the job sent.
+    pub sent_bytes: u64,
+    /// Bytes that it received.
+    pub received_bytes: u64,
+}
+
 /// One kind of attempt that was denied.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Denied {
-    /// What was tried: `open`, `write`, `execute`, `connect`, `bind`, or the rule that denied the plan.
+    /// What was tried: `open`, `write`, `execute`, `resolve`, `connect`, `send`, `bind`, or the rule that
+    /// denied the plan.
     pub action: String,
     /// On what: `/home/me/x.csv`, `93.184.216.34:443`, `data.train`.
     pub target: String,
@@ -236,6 +298,18 @@ pub enum DeniedReason {
     Permissions,
     /// No interface of the run leads there.
     NoNetwork,
+    /// The plan does not grant it.
+    NotGranted,
+    /// The name has an address that only a literal grant permits: private, loopback, metadata, …
+    PrivateAddress,
+    /// The client asked the granted host for another name, in TLS or HTTP, or for none.
+    OtherName,
+    /// Names are asked for addresses alone.
+    RecordType,
+    /// A limit of the plan.
+    Limit,
+    /// The grant was revoked.
+    Revoked,
 }
 
 impl DeniedReason {
@@ -247,6 +321,12 @@ impl DeniedReason {
             Self::ReadOnly => "read-only",
             Self::Permissions => "permissions",
             Self::NoNetwork => "no network",
+            Self::NotGranted => "not granted",
+            Self::PrivateAddress => "private address",
+            Self::OtherName => "other name",
+            Self::RecordType => "no address",
+            Self::Limit => "limit",
+            Self::Revoked => "revoked",
         }
     }
 }

@@ -3,8 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-
 use crate::{DatasetName, ExperimentName, FilePath, NameError, RunId};
 
 /// A run as a person names it: an id, the start of one, `latest`, or an experiment.
@@ -119,57 +117,7 @@ impl fmt::Display for InputRef {
     }
 }
 
-/// A network destination that a plan grants: `HOST:PORT`.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Endpoint {
-    /// Host name or address, lower case.
-    pub host: String,
-    /// TCP port.
-    pub port: u16,
-}
-
-/// The text is not an [`Endpoint`].
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is not `HOST:PORT`")]
-pub struct EndpointError(String);
-
-impl FromStr for Endpoint {
-    type Err = EndpointError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = || EndpointError(text.chars().take(200).flat_map(char::escape_debug).collect());
-        let (host, port) = text.rsplit_once(':').ok_or_else(wrong)?;
-        let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '*' | ':' | '[' | ']');
-        if host.is_empty() || host.len() > 255 || !host.chars().all(plain) {
-            return Err(wrong());
-        }
-        let port = port.parse().ok().filter(|port| *port > 0).ok_or_else(wrong)?;
-        Ok(Self { host: host.to_ascii_lowercase(), port })
-    }
-}
-
-impl fmt::Display for Endpoint {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.host, self.port)
-    }
-}
-
-macro_rules! serde_as_text {
-    ($($type:ty),*) => {$(
-        impl Serialize for $type {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-            }
-        }
-    )*};
-}
-serde_as_text!(RunRef, InputRef, Endpoint);
+serde_as_text!(RunRef, InputRef);
 
 #[cfg(test)]
 mod tests {
@@ -183,14 +131,6 @@ mod tests {
         assert_eq!("digits@latest".parse::<InputRef>().unwrap().to_string(), "digits");
         for bad in ["", "@1", "digits@0", "digits@+1", "digits@x", "run:", "run:a/../b", "run:a/", "../x"] {
             assert!(bad.parse::<InputRef>().is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn endpoints_need_a_port() {
-        assert_eq!("Example.com:443".parse::<Endpoint>().unwrap().to_string(), "example.com:443");
-        for bad in ["example.com", ":443", "a b:1", "h:0", "h:65536", "http://h:80/"] {
-            assert!(bad.parse::<Endpoint>().is_err(), "{bad}");
         }
     }
 }

@@ -7,7 +7,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::{
-    ByteSize, Class, Clock, Diagnose, Diagnosis, Endpoint, ExperimentName, Gpus, InputName, InputRef, Limits,
+    ByteSize, Class, Clock, Diagnose, Diagnosis, ExperimentName, Gpus, Grant, InputName, InputRef, Limits,
     ProjectName, parse_duration,
 };
 
@@ -33,7 +33,7 @@ pub struct Experiment {
     /// Inputs.
     pub data: BTreeMap<InputName, InputRef>,
     /// Destinations.
-    pub network: BTreeSet<Endpoint>,
+    pub network: BTreeSet<Grant>,
     /// Bounds.
     pub limits: Limits,
     /// Directory or interpreter of the Python environment, relative to the spec.
@@ -155,11 +155,27 @@ impl Spec {
 const EXPERIMENT_KEYS: [&str; 10] =
     ["command", "params", "data", "network", "limits", "env", "accept", "gpus", "ports", "clock"];
 const ENV_KEYS: [&str; 2] = ["python", "variables"];
-const LIMIT_KEYS: [&str; 9] =
-    ["wall", "grace", "processes", "memory", "cpus", "files", "scratch", "scratch-files", "outputs"];
+const GRANT_KEYS: [&str; 2] = ["to", "tls"];
+const LIMIT_KEYS: [&str; 12] = [
+    "wall",
+    "grace",
+    "processes",
+    "memory",
+    "cpus",
+    "files",
+    "scratch",
+    "scratch-files",
+    "outputs",
+    "connections",
+    "traffic",
+    "bandwidth",
+];
 
 /// Open files without which no program starts: its streams, itself, its libraries one by one.
 const FILES_MIN: u32 = 8;
+
+/// Bytes per second with which a connection is still made before its client gives up.
+const BANDWIDTH_MIN: u64 = 1024;
 
 /// A TOML table by key, after its keys were checked.
 type Table<'t, 's> = BTreeMap<&'t str, &'t Spanned<DeValue<'s>>>;
@@ -190,7 +206,7 @@ impl<'s> Source<'s> {
             }
         }
         if let Some(network) = table.get("network") {
-            experiment.network = self.typed("network", network)?;
+            experiment.network = self.grants(network)?;
         }
         if let Some(accept) = table.get("accept") {
             experiment.accept = self.typed("accept", accept)?;
@@ -228,6 +244,27 @@ impl<'s> Source<'s> {
             }
         }
         Ok(experiment)
+    }
+
+    /// Destinations: each `"HOST:PORT"`, or a table where more is to be said of it.
+    fn grants(&self, value: &Spanned<DeValue<'s>>) -> Result<BTreeSet<Grant>, SpecError> {
+        let Some(list) = value.get_ref().as_array() else {
+            return Err(self.value("network", value.span(), &"expected a list of `\"HOST:PORT\"`"));
+        };
+        let grant = |value: &Spanned<DeValue<'s>>| {
+            if !value.get_ref().is_table() {
+                return self.parsed("network", value);
+            }
+            let table =
+                self.table("an element of `network`", self.as_table("network", value)?, &GRANT_KEYS)?;
+            let to = table.get("to").ok_or_else(|| missing("to", "an element of `network`"))?;
+            let mut grant: Grant = self.parsed("to", to)?;
+            if let Some(tls) = table.get("tls") {
+                grant.tls = self.parsed("tls", tls)?;
+            }
+            Ok(grant)
+        };
+        list.iter().map(grant).collect()
     }
 
     /// A parameter as JSON, which has neither dates nor endless numbers.
@@ -339,6 +376,13 @@ pub fn set_limit(limits: &mut Limits, key: &str, text: &str) -> Result<(), Strin
         "scratch" => limits.scratch_bytes = Some(bytes()?),
         "scratch-files" => limits.scratch_files = Some(count()?.into()),
         "outputs" => limits.outputs_bytes = Some(bytes()?),
+        "connections" => limits.connections = Some(count()?),
+        "traffic" => limits.traffic_bytes = Some(bytes()?),
+        "bandwidth" => {
+            let least = |bytes: &u64| *bytes >= BANDWIDTH_MIN;
+            let message = || format!("`{text}` per second is too slow for any answer; from {BANDWIDTH_MIN}");
+            limits.bandwidth_bytes = Some(Some(bytes()?).filter(least).ok_or_else(message)?);
+        }
         "files" => {
             let files = count()?;
             if files < FILES_MIN {

@@ -1,4 +1,4 @@
-use aseptic_model::{Code, Endpoint, Environment, Host, Input, Limits};
+use aseptic_model::{Code, Environment, Grant, Host, Input, Limits};
 use proptest::prelude::*;
 
 use super::*;
@@ -37,6 +37,7 @@ fn plan() -> Plan {
         gpus: None,
         ports: None,
         clock: aseptic_model::Clock::Host,
+        observe_network: false,
     }
 }
 
@@ -85,8 +86,8 @@ fn snapshots_must_be_present_and_not_in_quarantine() {
 #[test]
 fn no_destination_without_a_gateway() {
     let mut plan = plan();
-    let endpoint: Endpoint = "example.org:443".parse().unwrap();
-    plan.network.insert(endpoint);
+    let grant: Grant = "example.org:443".parse().unwrap();
+    plan.network.insert(grant);
     assert_eq!(denied(&plan, &facts()), one("network/unavailable", "network.example.org:443"));
     plan.accept.insert("network".to_owned());
     assert_eq!(denied(&plan, &facts()).len(), 2, "and it cannot be accepted away");

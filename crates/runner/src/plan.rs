@@ -136,6 +136,7 @@ pub fn plan(home: &mut Home, request: &Request, observer: &mut dyn Observer) -> 
         gpus: experiment.gpus,
         ports: experiment.ports,
         clock: experiment.clock,
+        observe_network: request.observe_network,
     };
     let bytes = to_canonical(&plan).map_err(HomeError::from)?;
     Ok(Planned { digest: Digest::of(&bytes), plan, bytes, mounts, programs })

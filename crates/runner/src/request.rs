@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use aseptic_model::spec::{Experiment, SPEC_BYTES_MAX, Spec, SpecError, set_limit};
 use aseptic_model::{
-    Class, Clock, Diagnose, Diagnosis, Endpoint, ExperimentName, Gpus, InputName, InputRef, ProjectName,
+    Class, Clock, Diagnose, Diagnosis, ExperimentName, Gpus, Grant, InputName, InputRef, ProjectName,
 };
 use aseptic_sandbox::Attempts;
 
@@ -32,7 +32,9 @@ pub struct Request {
     /// Parameters, likewise.
     pub params: Vec<(String, serde_json::Value)>,
     /// Destinations, besides the experiment's.
-    pub network: Vec<Endpoint>,
+    pub network: Vec<Grant>,
+    /// Whether what the job wants of the network is only to be listed.
+    pub observe_network: bool,
     /// Limits by key and text, instead of the experiment's.
     pub limits: Vec<(String, String)>,
     /// Environment of Python, instead of the experiment's.

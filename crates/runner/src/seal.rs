@@ -248,6 +248,7 @@ fn record(facts: Facts<'_>, end: End, captured: Captured, logs: Logs) -> RunReco
         usage: end.usage,
         denied: denied.unwrap_or_default(),
         observed,
+        egress: None,
         ..unstarted(facts)
     }
 }
@@ -291,6 +292,7 @@ pub(crate) fn unstarted(facts: Facts<'_>) -> RunRecord {
         labels: plan.output_labels(),
         denied: denied.collect(),
         observed: None,
+        egress: None,
         logs: Logs { stdout: None, stderr: None, stdin: None },
         limits: plan.limits.clone(),
         walls: Vec::new(),

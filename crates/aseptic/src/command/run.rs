@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use aseptic_model::{
-    ByteSize, Clock, Endpoint, ExperimentName, Gpus, InputName, InputRef, RunRecord, Status, describe_ms,
+    ByteSize, Clock, ExperimentName, Gpus, Grant, InputName, InputRef, RunRecord, Status, describe_ms,
 };
 use aseptic_runner::{Attempts, CodeChoice, Request};
 
@@ -65,7 +65,7 @@ pub(crate) struct Wanted {
     param: Vec<(String, serde_json::Value)>,
     /// Network destination to grant
     #[arg(long, value_name = "HOST:PORT")]
-    network: Vec<Endpoint>,
+    network: Vec<Grant>,
     /// Limit: wall=1h, grace=30s, memory=4GiB, cpus=2, processes=512, files=1024, scratch=10GiB,
     /// scratch-files=100000, outputs=1GiB
     #[arg(long, value_name = "K=V", value_parser = pair::<String, String>)]

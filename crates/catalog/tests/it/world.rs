@@ -175,6 +175,7 @@ pub(crate) fn plan(job: &Job) -> Plan {
         gpus: None,
         ports: None,
         clock: Clock::Host,
+        observe_network: false,
     }
 }
 
@@ -214,6 +215,7 @@ pub(crate) fn record(run: &RunId, job: &Job, status: Status) -> RunRecord {
         labels: BTreeSet::new(),
         denied: Vec::new(),
         observed: None,
+        egress: None,
         logs: Logs { stdout: None, stderr: None, stdin: None },
         limits: Limits::default(),
         walls: Vec::new(),
