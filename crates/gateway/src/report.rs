@@ -88,8 +88,8 @@ pub struct Denial {
 pub enum Wish {
     /// The address of a name, or another record of it. Escaped where it is no host name; at most 253 bytes.
     Name(String),
-    /// A connection to a name that has an address here.
-    Host(String, u16),
+    /// A connection, or a packet, to a name that has an address here, and its port (0 where it has none).
+    Host(Protocol, String, u16),
     /// A connection, or a packet, to an address.
     Address(Protocol, SocketAddr),
 }
@@ -128,6 +128,8 @@ pub enum Why {
     Connections,
     /// Too many bytes.
     Traffic,
+    /// More names below granted ones than there are addresses for.
+    Names,
     /// The grant was revoked.
     Revoked,
 }
