@@ -15,7 +15,9 @@ use libc::c_long;
 use rustix::event::{PollFd, PollFlags};
 use rustix::io::{Errno, Result};
 
+use crate::jail::Network;
 use crate::judge::judge;
+use crate::network::{Place, place};
 use crate::sys::notify::{self, Notice};
 use crate::target::Reader;
 use crate::watched::{Call, Kind, WATCHED};
@@ -27,6 +29,8 @@ pub struct AttemptListener {
     /// The jail's root directory.
     root: OwnedFd,
     reader: Reader,
+    /// The jail's network, if it has one.
+    network: Option<Network>,
 }
 
 /// One thing that a process of the jail attempted.
@@ -80,10 +84,10 @@ pub enum Verdict {
 }
 
 impl AttemptListener {
-    pub(crate) fn new(listener: OwnedFd, root: OwnedFd) -> Self {
+    pub(crate) fn new(listener: OwnedFd, root: OwnedFd, network: Option<Network>) -> Self {
         // Only faster, so a kernel without it is as good.
         let _ = notify::take_turns(listener.as_fd());
-        Self { listener, root, reader: Reader::new() }
+        Self { listener, root, reader: Reader::new(), network }
     }
 
     /// Answers and reports attempts until no process of the jail is left. Blocks: a thread of its own
@@ -118,8 +122,8 @@ impl AttemptListener {
             Err(Errno::NOENT | Errno::INTR | Errno::AGAIN) => return Ok(()), // Whoever waited is gone.
             Err(error) => return Err(error),
         };
-        let Self { listener, root, reader } = self;
-        let seen = look(root, reader, &notice);
+        let Self { listener, root, reader, network } = self;
+        let seen = look(root, reader, network.as_ref(), &notice);
         match notify::let_go(listener.as_fd(), notice.id) {
             Ok(()) => {}
             // It was killed meanwhile; what was read may be of another process that has its number now.
@@ -133,7 +137,12 @@ impl AttemptListener {
     }
 }
 
-fn look<'r>(root: &OwnedFd, reader: &'r mut Reader, notice: &Notice) -> Option<Attempt<'r>> {
+fn look<'r>(
+    root: &OwnedFd,
+    reader: &'r mut Reader,
+    network: Option<&Network>,
+    notice: &Notice,
+) -> Option<Attempt<'r>> {
     let watched = WATCHED.iter().find(|watched| watched.call == c_long::from(notice.data.nr))?;
     let call = reader.read(notice, watched)?;
     Some(match call {
@@ -143,15 +152,25 @@ fn look<'r>(root: &OwnedFd, reader: &'r mut Reader, notice: &Notice) -> Option<A
         }
         Call::Address(address) => {
             let action = if watched.kind == Kind::Bind { Action::Bind } else { Action::Connect };
-            Attempt { action, target: Target::Address(address), verdict: judge_address(action, address) }
+            Attempt {
+                action,
+                target: Target::Address(address),
+                verdict: judge_address(action, address, network),
+            }
         }
     })
 }
 
-/// A jail has its own loopback interface and no other.
-fn judge_address(action: Action, address: SocketAddr) -> Verdict {
+/// A jail has its own loopback interface and, with a network, what is granted of it.
+fn judge_address(action: Action, address: SocketAddr, network: Option<&Network>) -> Verdict {
     let ip = address.ip().to_canonical();
-    let local = ip.is_loopback() || ip.is_unspecified();
+    let local = ip.is_loopback()
+        || ip.is_unspecified()
+        || network.is_some_and(|network| match place(ip) {
+            Place::Own => true,
+            Place::Name => action == Action::Bind || network.has_port(address.port()),
+            Place::Elsewhere => network.canonical().literals.contains(&SocketAddr::new(ip, address.port())),
+        });
     match (local, action) {
         (true, Action::Bind) if (1..PORTS_FREE_FROM).contains(&address.port()) => Verdict::Forbidden,
         (true, _) => Verdict::Allowed,
@@ -167,10 +186,11 @@ const PORTS_FREE_FROM: u16 = 1_024;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::jail::Ports;
 
     #[test]
     fn only_loopback_is_reachable() {
-        let judged = |action, address: &str| judge_address(action, address.parse().unwrap());
+        let judged = |action, address: &str| judge_address(action, address.parse().unwrap(), None);
         assert_eq!(judged(Action::Connect, "127.0.0.1:80"), Verdict::Allowed);
         assert_eq!(judged(Action::Connect, "[::1]:80"), Verdict::Allowed);
         assert_eq!(judged(Action::Connect, "[::ffff:127.0.0.1]:80"), Verdict::Allowed);
@@ -180,5 +200,23 @@ mod tests {
         assert_eq!(judged(Action::Bind, "0.0.0.0:0"), Verdict::Allowed);
         assert_eq!(judged(Action::Bind, "0.0.0.0:80"), Verdict::Forbidden);
         assert_eq!(judged(Action::Bind, "10.0.0.1:8080"), Verdict::Unreachable);
+        assert_eq!(judged(Action::Connect, "198.18.0.7:443"), Verdict::Unreachable);
+    }
+
+    #[test]
+    fn what_a_network_grants_is_reachable() {
+        let network = Network {
+            ports: Ports::These([443].into()),
+            literals: ["192.0.2.1:5432".parse().unwrap()].into(),
+        };
+        let judged = |address: &str| judge_address(Action::Connect, address.parse().unwrap(), Some(&network));
+        for granted in
+            ["198.18.0.7:443", "[fda5:e971:c000::7]:443", "198.19.0.53:53", "[::ffff:192.0.2.1]:5432"]
+        {
+            assert_eq!(judged(granted), Verdict::Allowed, "{granted}");
+        }
+        for other in ["198.18.0.7:80", "192.0.2.1:443", "1.1.1.1:443", "[2606:4700::1]:443"] {
+            assert_eq!(judged(other), Verdict::Unreachable, "{other}");
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 
 use crate::error::PrepareError;
-use crate::setup::LISTEN_STEP;
+use crate::setup::{LISTEN_STEP, NETWORK_RULES_STEP};
 
 /// What is seen, and the fix where one is known.
 pub(crate) type Cause = (String, Option<String>);
@@ -155,6 +155,15 @@ pub(crate) fn of_step(error: &PrepareError, facts: &Facts) -> Cause {
             "put the files of runs (`ASEPTIC_HOME`) not on `{scratch}`{on}, but on ext4, xfs or btrfs"
         ));
     }
+    let absent = matches!(
+        source.raw_os_error(),
+        Some(libc::ENOENT | libc::EOPNOTSUPP | libc::EPROTONOSUPPORT | libc::EAFNOSUPPORT)
+    );
+    if absent && step == NETWORK_RULES_STEP {
+        return fix("use a kernel with nf_tables and its `tproxy` and `reject`, or have root load them: \
+            `modprobe -a nf_tables nft_tproxy nft_reject_ipv4 nft_reject_ipv6 nfnetlink_log nft_log`"
+            .to_owned());
+    }
     match source.raw_os_error() {
         Some(libc::ENOSPC) if step.starts_with("watch") => {
             fix("raise `fs.inotify.max_user_watches` with sysctl".to_owned())
@@ -216,6 +225,7 @@ mod tests {
         assert!(fix("mount a procfs", libc::EPERM, &masked).contains("systempaths"));
         let ubuntu = Facts { apparmor_restricts: Some(1), ..Facts::default() };
         assert!(fix("make the root of the jail", libc::EACCES, &ubuntu).contains("AppArmor"));
+        assert!(fix(NETWORK_RULES_STEP, libc::ENOENT, &Facts::default()).contains("nft_tproxy"));
         assert_eq!(step("make the root of the jail", libc::EIO, &Facts::default()).1, None);
     }
 

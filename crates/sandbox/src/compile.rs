@@ -19,6 +19,7 @@ use crate::jail::{Attempts, Jail};
 use crate::landlock::{self, Rules};
 use crate::layout::job_ids;
 use crate::limits::Enforcing;
+use crate::network;
 use crate::sys::{FilterProgram, Stack, StringArray};
 use crate::tasks::TaskLimit;
 use crate::terminal::OwnTerminal;
@@ -137,6 +138,7 @@ pub(crate) struct Compiled {
     pub(crate) group_map: Vec<u8>,
     pub(crate) filter: FilterProgram,
     pub(crate) landlock: Option<Rules>,
+    pub(crate) network: Option<network::Plan>,
     /// What its own clocks begin with.
     pub(crate) clock: Option<Vec<u8>>,
     /// A slot with a read-only null device that is attached later.
@@ -196,6 +198,7 @@ pub(crate) fn compile(jail: &Jail, enforcing: &Enforcing) -> Result<Compiled, Pr
         group_map: format!("{inside_group} {group} 1\n").into_bytes(),
         filter: FilterProgram::new(filter::program()),
         landlock: landlock::rules(jail)?,
+        network: jail.network.as_ref().map(network::Plan::of).transpose()?,
         clock: clock::offsets(jail.clock)?,
         null: assembly.null,
         attempts: (jail.attempts == Attempts::Seen).then(|| FilterProgram::new(watched::program())),

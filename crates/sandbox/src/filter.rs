@@ -3,6 +3,8 @@
 //! A deny list, because a job is any program; each rule says what it closes. A system call newer than
 //! this list is answered as a kernel without it would.
 
+mod confined;
+
 use libc::{c_long, sock_filter};
 
 /// A system call that is refused with `error` if all its conditions hold.
@@ -17,6 +19,7 @@ enum Condition {
     Is { argument: u32, value: u32 },
     NoneOf { argument: u32, values: &'static [u32] },
     AnyBitOf { argument: u32, bits: u32 },
+    NoBitOf { argument: u32, bits: u32 },
 }
 
 const fn absent(call: c_long) -> Rule {
@@ -241,8 +244,17 @@ pub(crate) const RETURN: u16 = 0x06;
 
 const ALLOW: sock_filter = sock_filter { code: RETURN, jt: 0, jf: 0, k: libc::SECCOMP_RET_ALLOW };
 
-/// The filter as a program of the kernel's packet filter machine. Source: seccomp(2).
+/// The filter of jobs as a program of the kernel's packet filter machine. Source: seccomp(2).
 pub(crate) fn program() -> Vec<sock_filter> {
+    program_of(RULES.iter().collect())
+}
+
+/// The same for a process of ours that serves one, and needs less.
+pub(crate) fn confined_program() -> Vec<sock_filter> {
+    program_of(RULES.iter().chain(confined::RULES).collect())
+}
+
+fn program_of(mut rules: Vec<&Rule>) -> Vec<sock_filter> {
     let absent = answer(libc::ENOSYS);
     let mut program = vec![
         load(ARCHITECTURE_AT),
@@ -254,7 +266,6 @@ pub(crate) fn program() -> Vec<sock_filter> {
         jump(JUMP_IF_GREATER, NEWEST, 0, 1),
         absent,
     ];
-    let mut rules: Vec<_> = RULES.iter().collect();
     rules.sort_by_key(|rule| rule.call); // Stable: rules of one call stay in their order.
     let calls: Vec<_> = rules.chunk_by(|one, other| one.call == other.call).collect();
     program.append(&mut search(&calls));
@@ -307,6 +318,9 @@ fn body(rule: &Rule, rest: Vec<sock_filter>) -> Vec<sock_filter> {
             }
             Condition::AnyBitOf { argument, bits } => {
                 vec![load(ARGUMENTS + 8 * argument), jump(JUMP_IF_ANY_BIT, *bits, 0, distance(out))]
+            }
+            Condition::NoBitOf { argument, bits } => {
+                vec![load(ARGUMENTS + 8 * argument), jump(JUMP_IF_ANY_BIT, *bits, distance(out), 0)]
             }
         };
         body.splice(..0, test);

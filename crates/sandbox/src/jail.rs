@@ -1,8 +1,10 @@
 //! A jail as data: what one process will see, decided before anything is created.
 
+use std::collections::BTreeSet;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -36,15 +38,59 @@ pub struct Jail {
     pub limits: Limits,
     /// What happens where the kernel has no Landlock.
     pub landlock: Landlock,
-    /// TCP ports that may be bound and connected to; without a list, all of the jail's own network.
+    /// TCP ports that may be bound and connected to; without a list, all of the jail's own network. What
+    /// `network` names may be connected to all the same; with [`Ports::Every`], every port may.
     /// Refused where the kernel's Landlock knows no ports.
     pub tcp_ports: Option<Vec<u16>>,
+    /// A network beyond the jail's own loopback interface.
+    pub network: Option<Network>,
     /// What the program sees of the time since the machine was started.
     pub clock: Clock,
     /// A terminal of the jail's own.
     pub terminal: Option<Terminal>,
     /// Whether the supervisor sees what the program is about to open, execute or connect to.
     pub attempts: Attempts,
+}
+
+/// A network that leads to whoever has its [`crate::NetworkEnds`], and nowhere else. The addresses in it are
+/// those that `aseptic-model` names, such as [`aseptic_model::NAME_SERVER`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Network {
+    /// Ports of addresses that stand for names; a connection to another port is refused and reported.
+    pub ports: Ports,
+    /// Other addresses and ports that connections lead out to, in place of whatever is there in the jail.
+    /// Each is the address of one host, and not one of the jail's network.
+    pub literals: BTreeSet<SocketAddr>,
+}
+
+/// Ports of a [`Network`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ports {
+    /// These alone.
+    These(BTreeSet<u16>),
+    /// Every one.
+    Every,
+}
+
+impl Default for Ports {
+    fn default() -> Self {
+        Self::These(BTreeSet::new())
+    }
+}
+
+impl Network {
+    pub(crate) fn has_port(&self, port: u16) -> bool {
+        match &self.ports {
+            Ports::These(ports) => ports.contains(&port),
+            Ports::Every => true,
+        }
+    }
+
+    /// The same with IPv4 addresses never written as IPv6, which the kernel does not tell apart.
+    pub(crate) fn canonical(&self) -> Self {
+        let plain = |literal: &SocketAddr| SocketAddr::new(literal.ip().to_canonical(), literal.port());
+        Self { ports: self.ports.clone(), literals: self.literals.iter().map(plain).collect() }
+    }
 }
 
 /// A terminal of the jail's own, and which standard streams it is in place of those that were given.

@@ -5,14 +5,18 @@
 //! descriptor or a bug, lies below none of the rules and cannot be opened.
 
 use std::ffi::CString;
+use std::net::SocketAddr;
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 use rustix::fs::{CWD, Mode, OFlags};
 use rustix::io::{Errno, Result};
 
 use crate::assembly::place;
 use crate::error::PrepareError;
-use crate::jail::{Access, Jail, Landlock, Mount};
+use crate::jail::{Access, Jail, Landlock, Mount, Network, Ports};
+use crate::network::NAME_SERVER_PORT;
 use crate::sys::landlock::{self as calls, RulesetAttributes};
 
 // Rights on files, `LANDLOCK_ACCESS_FS_*`.
@@ -108,7 +112,7 @@ pub(crate) fn covers(abi: u32) -> String {
 pub(crate) struct Rules {
     attributes: RulesetAttributes,
     beneath: Vec<(CString, u64)>,
-    ports: Vec<u16>,
+    ports: Vec<(u16, u64)>,
 }
 
 /// The rules for `jail` on this kernel; none where it has no Landlock and the jail goes without.
@@ -136,18 +140,54 @@ pub(crate) fn rules(jail: &Jail) -> core::result::Result<Option<Rules>, PrepareE
             beneath.push((CString::new(path).unwrap_or_default(), rights));
         }
     }
+    let (handled_access_net, ports) = port_rights(jail);
     let attributes = RulesetAttributes {
         handled_access_fs: known,
-        handled_access_net: if jail.tcp_ports.is_some() { BIND_TCP | CONNECT_TCP } else { 0 },
+        handled_access_net,
         scoped: if abi >= ABI_SCOPES { SCOPES } else { 0 },
     };
-    Ok(Some(Rules { attributes, beneath, ports: jail.tcp_ports.clone().unwrap_or_default() }))
+    Ok(Some(Rules { attributes, beneath, ports }))
 }
 
 fn known_rights(abi: u32) -> u64 {
     let all = CHANGE | READ_FILE | READ_DIR | MAKE_CHAR | MAKE_BLOCK | IOCTL_DEV;
     let too_new = [(ABI_TRUNCATE, TRUNCATE), (ABI_DEVICES, IOCTL_DEV)];
     too_new.into_iter().filter(|(since, _)| abi < *since).fold(all, |rights, (_, right)| rights & !right)
+}
+
+/// Rules for a process that reads what is at and below `readable`, as far as it is there, opens nothing else
+/// and takes no TCP port. Or why this kernel has none.
+pub(crate) fn reading(readable: &[PathBuf]) -> core::result::Result<(Rules, String), &'static str> {
+    let abi = match support() {
+        Support::Abi(abi) => abi,
+        Support::Missing(why) => return Err(why),
+    };
+    let beneath = readable.iter().filter_map(|path| {
+        let access = if path.metadata().ok()?.is_dir() { READ_FILE | READ_DIR } else { READ_FILE };
+        Some((CString::new(path.as_os_str().as_bytes()).ok()?, access))
+    });
+    let attributes = RulesetAttributes {
+        handled_access_fs: known_rights(abi),
+        handled_access_net: if abi >= ABI_PORTS { BIND_TCP } else { 0 },
+        scoped: if abi >= ABI_SCOPES { SCOPES } else { 0 },
+    };
+    Ok((Rules { attributes, beneath: beneath.collect(), ports: Vec::new() }, covers(abi)))
+}
+
+/// What the rules cover of ports, and what may be done with each.
+fn port_rights(jail: &Jail) -> (u64, Vec<(u16, u64)>) {
+    let Some(listed) = &jail.tcp_ports else { return (0, Vec::new()) };
+    let listed = |access| listed.iter().map(move |port| (*port, access));
+    match &jail.network {
+        None => (BIND_TCP | CONNECT_TCP, listed(BIND_TCP | CONNECT_TCP).collect()),
+        // No rule can be about all ports.
+        Some(Network { ports: Ports::Every, .. }) => (BIND_TCP, listed(BIND_TCP).collect()),
+        Some(Network { ports: Ports::These(ports), literals }) => {
+            let granted = ports.iter().copied().chain(literals.iter().map(SocketAddr::port));
+            let granted = granted.chain([NAME_SERVER_PORT]).map(|port| (port, CONNECT_TCP));
+            (BIND_TCP | CONNECT_TCP, listed(BIND_TCP | CONNECT_TCP).chain(granted).collect())
+        }
+    }
 }
 
 /// What may be done with a mount beyond reading it.
@@ -176,8 +216,8 @@ impl Rules {
                 rustix::fs::openat(CWD, path.as_c_str(), OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
             calls::allow_beneath(ruleset.as_fd(), place.as_fd(), *access)?;
         }
-        for port in &self.ports {
-            calls::allow_port(ruleset.as_fd(), *port, BIND_TCP | CONNECT_TCP)?;
+        for (port, access) in &self.ports {
+            calls::allow_port(ruleset.as_fd(), *port, *access)?;
         }
         calls::restrict_self(ruleset.as_fd())
     }

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use aseptic_model::NAME_SERVER;
+
 use crate::jail::{Access, Mount};
 
 /// Directories of programs and libraries. Where one is a symbolic link on the host, it is one here.
@@ -43,6 +45,8 @@ pub fn system_mounts(home: &Path) -> Vec<Mount> {
             mounts.push(Mount::Bind { source: path.clone(), target: path, access: Access::Execute });
         }
     }
+    let java = java_settings(Path::new("/etc"));
+    mounts.extend(java.iter().filter_map(|path| setting(path)));
     mounts.extend(SETTINGS.iter().filter_map(|name| setting(&Path::new("/etc").join(name))));
     for path in SYSTEM_FACTS.map(PathBuf::from).into_iter().filter(|path| path.exists()) {
         mounts.push(Mount::Bind { source: path.clone(), target: path, access: Access::Read });
@@ -51,6 +55,23 @@ pub fn system_mounts(home: &Path) -> Vec<Mount> {
     mounts.push(Mount::Devices { target: "/dev".into() });
     mounts.push(Mount::Processes { target: "/proc".into() });
     mounts
+}
+
+/// What a Java runtime of a distribution has in `/etc` and does not start without. Passwords of its management
+/// interface may lie beside it.
+fn java_settings(etc: &Path) -> Vec<PathBuf> {
+    let is_java = |name: &str| name.starts_with("java-") && name.ends_with("-openjdk");
+    let entries = fs::read_dir(etc).into_iter().flatten().flatten();
+    let java = entries.filter(|entry| entry.file_name().to_str().is_some_and(is_java));
+    let mut settings = Vec::new();
+    for directory in java.map(|entry| entry.path()) {
+        settings
+            .extend(["logging.properties", "net.properties", "security"].map(|name| directory.join(name)));
+        let files = fs::read_dir(&directory).into_iter().flatten().flatten().map(|entry| entry.path());
+        settings.extend(files.filter(|path| path.extension().is_some_and(|extension| extension == "cfg")));
+    }
+    settings.sort();
+    settings
 }
 
 /// A file is copied, which is cheaper than a mount and shares no lock with another jail; a large file
@@ -94,7 +115,7 @@ fn identity(home: &Path) -> Vec<Mount> {
         ("hosts", format!("127.0.0.1 localhost {HOSTNAME}\n::1 localhost {HOSTNAME}\n")),
         ("hostname", format!("{HOSTNAME}\n")),
         ("nsswitch.conf", "passwd: files\ngroup: files\nhosts: files dns\n".to_owned()),
-        ("resolv.conf", String::new()),
+        ("resolv.conf", format!("nameserver {NAME_SERVER}\noptions timeout:10 attempts:2\n")),
     ];
     files
         .into_iter()

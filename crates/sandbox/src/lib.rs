@@ -1,4 +1,5 @@
-//! A jail for one process, without root: namespaces, a root of its own, no network, no privilege.
+//! A jail for one process, without root: namespaces, a root of its own, no network but the one way out that is
+//! asked for, no privilege; and walls for a process of ours that serves such a jail, [`confine()`].
 //!
 //! [`Jail`] says what the process will see; [`prepare`] makes every wall or fails; [`Prepared::start`]
 //! starts the program; [`Running::wait`] returns when no process of the jail is left. [`start`] is the
@@ -47,6 +48,7 @@ mod cause;
 mod cgroup;
 mod clock;
 mod compile;
+mod confine;
 mod error;
 mod filter;
 mod gpu;
@@ -59,6 +61,7 @@ mod layout;
 mod limits;
 mod message;
 mod mounts;
+mod network;
 mod opened;
 mod probe;
 mod process;
@@ -76,13 +79,17 @@ mod watched;
 pub use aseptic_model::{Clock, Gpus};
 pub use attempts::{Action, Attempt, AttemptListener, Target, Verdict};
 pub use cgroup::remove_group;
+pub use confine::{ConfineError, Confinement, confine, resolver_paths};
 pub use error::PrepareError;
 pub use gpu::{GpuError, gpu_mounts};
-pub use jail::{Access, Attempts, Jail, Landlock, Limits, Mount, Terminal, TerminalSize, Upper};
+pub use jail::{
+    Access, Attempts, Jail, Landlock, Limits, Mount, Network, Ports, Terminal, TerminalSize, Upper,
+};
 pub use layout::{job_ids, system_mounts};
 pub use limits::{Enforcement, Strength, enforceable, enforces_task_limit};
+pub use network::{NetworkEnds, NetworkSupport, network_support};
 pub use opened::{Open, Opened};
 pub use probe::{Finding, probe};
 pub use run::{Ended, Prepared, Running, Streams, prepare, start};
 pub use usage::{Meter, OutOfMemory, Usage};
-pub use walls::{missing_walls, walls};
+pub use walls::{missing_walls, walls, walls_with_network};

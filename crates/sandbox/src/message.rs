@@ -69,7 +69,7 @@ pub(crate) fn report_stop(control: BorrowedFd<'_>, signal: i32) {
 }
 
 /// Most descriptors that are handed out of a jail.
-const HANDED_MAX: usize = 8;
+pub(crate) const HANDED_MAX: usize = 8;
 
 /// Says that the jail is ready and hands descriptors made inside of it to the supervisor. Unlike the
 /// other reports this one must arrive, or what stands behind the descriptors would be missing.

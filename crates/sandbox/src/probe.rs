@@ -13,6 +13,7 @@ use crate::gpu::{self, GpuError};
 use crate::jail::{Access, Jail, Landlock, Mount, Upper};
 use crate::landlock::{self, Support};
 use crate::limits::{Enforcement, Strength, enforceable};
+use crate::network::{NetworkSupport, network_support};
 use crate::run::{NAMESPACES, Streams, prepare};
 use crate::sys::{self, Forked};
 use crate::tasks;
@@ -61,6 +62,7 @@ pub fn probe(scratch: &Path) -> Vec<Finding> {
             _ => attempt.carry_out(&facts),
         });
     }
+    findings.push(network(&facts));
     findings.extend(limits());
     findings.push(Finding { needed: false, ..gpus() });
     findings
@@ -167,6 +169,20 @@ fn kernel(facts: &Facts) -> Finding {
         let fix = format!("use Linux {}.{} or later", KERNEL_MIN.0, KERNEL_MIN.1);
         fails("kernel", (format!("{detail}: it has no mount_setattr(2)"), Some(fix)))
     }
+}
+
+/// A way out for runs that are granted one.
+fn network(facts: &Facts) -> Finding {
+    let finding = match network_support() {
+        Ok(NetworkSupport { version6, reports }) => {
+            let version6 = if version6 { "IPv4 and IPv6" } else { "IPv4, since this kernel has no IPv6" };
+            let reports =
+                if reports { "what is refused is seen" } else { "this kernel does not say what is refused" };
+            works("granted network", format!("{version6}; {reports}"))
+        }
+        Err(error) => fails("granted network", cause::of_step(&error, facts)),
+    };
+    Finding { needed: false, ..finding }
 }
 
 fn gpus() -> Finding {

@@ -17,6 +17,7 @@ use crate::init;
 use crate::jail::Jail;
 use crate::limits::{Enforcement, Enforcing};
 use crate::message::{FREEZE, Report, START, THAW, receive_first};
+use crate::network::NetworkEnds;
 use crate::opened::Opened;
 use crate::process::Process;
 use crate::setup::{COMPILED_STEPS_FROM, FIXED_STEPS, Given, JOIN_STEP, LISTEN_STEP};
@@ -51,6 +52,7 @@ pub struct Prepared {
     opened: Opened,
     enforced: Vec<Enforcement>,
     terminal: Option<OwnedFd>,
+    network: Option<NetworkEnds>,
     /// Moves on to [`Running::attempts`] if nobody takes it. A thread that calls
     /// [`AttemptListener::watch`] before the start lets the program wait least.
     pub attempts: Option<AttemptListener>,
@@ -75,6 +77,7 @@ pub struct Running {
     /// What enforces each limit of this jail.
     pub enforced: Vec<Enforcement>,
     terminal: Option<OwnedFd>,
+    network: Option<NetworkEnds>,
     /// What the program attempts, with [`Attempts::Seen`]. Whatever opens a file in the jail waits until
     /// somebody calls [`AttemptListener::watch`], the program's start included.
     ///
@@ -183,12 +186,13 @@ fn make(
     let (first, handed) = receive_first(process.control.as_fd()).map_err(|_| PrepareError::Vanished)?;
     match first {
         Some(Report::Ready) => {
-            let Handed { terminal, attempts } =
+            let Handed { terminal, attempts, network } =
                 Handed::received(jail, handed).ok_or(PrepareError::Vanished)?;
             let opened = Opened::new(opened, jail.watched.len());
-            let attempts = attempts.map(|[listener, root]| AttemptListener::new(listener, root));
+            let attempts =
+                attempts.map(|[listener, root]| AttemptListener::new(listener, root, jail.network.clone()));
             let (enforced, leftovers) = (enforcing.all, Leftovers(compiled));
-            Ok(Prepared { process, opened, enforced, terminal, attempts, leftovers })
+            Ok(Prepared { process, opened, enforced, terminal, network, attempts, leftovers })
         }
         Some(Report::Failed { step, error }) => {
             let source = io::Error::from_raw_os_error(error);
@@ -266,6 +270,11 @@ impl Prepared {
         self.terminal.take()
     }
 
+    /// The ends of the jail's network, the first time that they are asked for.
+    pub fn take_network(&mut self) -> Option<NetworkEnds> {
+        self.network.take()
+    }
+
     /// Starts the program. Whether it could be executed is part of how the jail ends.
     #[must_use]
     pub fn start(self) -> Running {
@@ -274,9 +283,9 @@ impl Prepared {
     }
 
     fn running(self) -> Running {
-        let Self { process, opened, enforced, terminal, attempts, leftovers } = self;
+        let Self { process, opened, enforced, terminal, network, attempts, leftovers } = self;
         drop(leftovers);
-        Running { process, opened, enforced, terminal, attempts }
+        Running { process, opened, enforced, terminal, network, attempts }
     }
 }
 
@@ -290,6 +299,11 @@ impl Running {
     /// As [`Prepared::take_terminal`].
     pub fn take_terminal(&mut self) -> Option<OwnedFd> {
         self.terminal.take()
+    }
+
+    /// As [`Prepared::take_network`].
+    pub fn take_network(&mut self) -> Option<NetworkEnds> {
+        self.network.take()
     }
 
     /// A descriptor that becomes readable when the program may have been stopped; none when it ended.

@@ -19,6 +19,7 @@ use crate::compile::Compiled;
 use crate::handed::Handed;
 use crate::landlock::Rules;
 use crate::mounts::{LayerList, attach, carry_out, clone, memory_file_system};
+use crate::network::{NetworkEnds, Plan, open_sockets};
 use crate::sys::{self, Scope};
 use crate::terminal;
 
@@ -38,7 +39,7 @@ pub(crate) const OPENED: RawFd = 4;
 const KEPT: RawFd = 5;
 
 /// Steps that every jail has, in this order; those of its [`Compiled`] come around the seventh.
-pub(crate) const FIXED_STEPS: [&str; 16] = [
+pub(crate) const FIXED_STEPS: [&str; 19] = [
     "arrange the descriptors of the jail",
     "map the user of the jail",
     "leave the session keyring and the host's names",
@@ -50,6 +51,9 @@ pub(crate) const FIXED_STEPS: [&str; 16] = [
     "make the root of the jail read-only",
     "enter the working directory",
     "close what only the set-up needed",
+    "give the jail's network its addresses",
+    NETWORK_RULES_STEP,
+    "listen in the jail's network",
     "open a session and a terminal of the jail's own",
     "drop every privilege",
     "enforce the rules of Landlock",
@@ -62,6 +66,9 @@ pub(crate) const JOIN_STEP: u32 = COMPILED_STEPS_FROM - 1;
 
 /// Its failure has an error of its own: it is a report that is missing, not a wall.
 pub(crate) const LISTEN_STEP: &str = "listen to what the job attempts";
+
+/// Its failure is about parts of the kernel that only a network needs.
+pub(crate) const NETWORK_RULES_STEP: &str = "make the rules of the jail's network";
 
 /// Number of the first compiled step in a failure.
 pub(crate) const COMPILED_STEPS_FROM: u32 = 100;
@@ -92,13 +99,14 @@ pub(crate) fn set_up(jail: &Compiled, given: &Given<'_>) -> core::result::Result
     fixed(8, sys::mount_set(CWD, c"/", attributes, Scope::One))?;
     fixed(9, rustix::process::chdir(jail.working_directory.as_c_str()))?;
     fixed(10, sys::close_from(lowest(given).cast_unsigned()))?;
-    let terminal = fixed(11, terminal::open(jail.terminal.as_ref()))?;
-    fixed(12, drop_privileges(jail))?;
-    fixed(13, jail.landlock.as_ref().map_or(Ok(()), Rules::enforce))?;
+    let network = jail.network.as_ref().map(network).transpose()?;
+    let terminal = fixed(14, terminal::open(jail.terminal.as_ref()))?;
+    fixed(15, drop_privileges(jail))?;
+    fixed(16, jail.landlock.as_ref().map_or(Ok(()), Rules::enforce))?;
     // From here on this process makes no call of those that the listener hears of: nobody listens yet.
-    let attempts = fixed(14, listen(jail))?;
-    fixed(15, jail.filter.install())?;
-    Ok(Handed { terminal, attempts })
+    let attempts = fixed(17, listen(jail))?;
+    fixed(18, jail.filter.install())?;
+    Ok(Handed { terminal, attempts, network })
 }
 
 fn fixed<T>(number: u32, result: Result<T>) -> core::result::Result<T, (u32, Errno)> {
@@ -167,6 +175,12 @@ fn loopback() -> Result<()> {
     use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
     let socket = socket_with(AddressFamily::INET, SocketType::DGRAM, SocketFlags::CLOEXEC, None)?;
     sys::loopback_up(socket.as_fd())
+}
+
+fn network(plan: &Plan) -> core::result::Result<NetworkEnds, (u32, Errno)> {
+    let version6 = fixed(11, plan.make_routes())?;
+    let refused = fixed(12, plan.make_rules(version6))?;
+    fixed(13, open_sockets(version6, refused))
 }
 
 /// The new root, not attached anywhere yet: it hides nothing of the host, whose files are still needed.

@@ -5,6 +5,7 @@
 #![expect(unsafe_code, reason = "the one module of the workspace that makes raw system calls")]
 
 pub(crate) mod landlock;
+mod network;
 pub(crate) mod notify;
 mod process;
 
@@ -16,6 +17,7 @@ use std::ptr;
 
 use rustix::io::{Errno, Result};
 
+pub(crate) use network::{loopback_up, set_transparent};
 pub(crate) use process::{Forked, Used, fork_into, signal_all, unshare, wait_with_usage};
 
 fn check(result: c_long) -> Result<c_long> {
@@ -158,24 +160,6 @@ pub(crate) fn borrow(fd: RawFd) -> BorrowedFd<'static> {
     // SAFETY: the callers are the jail's first process and its job, which put the descriptor there
     // themselves and keep it open until they end.
     unsafe { BorrowedFd::borrow_raw(fd) }
-}
-
-/// With the type that the C library at hand has for requests.
-const SIOCSIFFLAGS: libc::Ioctl = 0x8914;
-
-/// Sets the loopback interface of this network namespace up.
-///
-/// Source: netdevice(7), `SIOCSIFFLAGS`.
-pub(crate) fn loopback_up(socket: BorrowedFd<'_>) -> Result<()> {
-    // SAFETY: all zero bytes are a valid `ifreq`.
-    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
-    for (to, from) in request.ifr_name.iter_mut().zip(b"lo") {
-        *to = c_char::from_ne_bytes([*from]);
-    }
-    request.ifr_ifru.ifru_flags = i16::try_from(libc::IFF_UP | libc::IFF_RUNNING).unwrap_or(0);
-    // SAFETY: the request is a valid `ifreq` that outlives the call.
-    let result = unsafe { libc::ioctl(socket.as_raw_fd(), SIOCSIFFLAGS, ptr::from_ref(&request)) };
-    check(c_long::from(result)).map(drop)
 }
 
 /// Leaves the session keyring of the caller for a new, empty one.

@@ -8,7 +8,7 @@ const STANDING: [(&str, &str); 14] = [
     ("user namespace", "one id and no other: the caller's, or an ordinary one for root"),
     ("mount namespace", "a root of its own; system directories and inputs read-only"),
     ("process namespace", "the job is never process 1; nothing of it outlives the run"),
-    ("network namespace", "loopback only, no route out"),
+    (NETWORK, "loopback only, no route out"),
     ("ipc namespace", "own System V and POSIX IPC objects"),
     ("uts namespace", "own host name"),
     ("cgroup namespace", "own cgroup root"),
@@ -23,6 +23,8 @@ const STANDING: [(&str, &str); 14] = [
     ("procfs", "the host's settings read-only, its identifiers covered, the supervisor invisible"),
     ("terminal", "one of the jail's own, or none; the caller's is not in it"),
 ];
+
+const NETWORK: &str = "network namespace";
 
 const NOT_BUILT: [(&str, &str); 1] = [(
     "system directories by overlay",
@@ -42,6 +44,16 @@ pub fn walls() -> Vec<Wall> {
     };
     let standing = STANDING.into_iter().map(wall(WallState::Done)).chain([landlock]);
     standing.chain(NOT_BUILT.into_iter().map(wall(WallState::NotEnforced))).collect()
+}
+
+/// The same for a jail with a network.
+#[must_use]
+pub fn walls_with_network() -> Vec<Wall> {
+    let mut walls = walls();
+    for wall in walls.iter_mut().filter(|wall| wall.name == NETWORK) {
+        wall.detail = Some("one way out, to the gateway, for what is granted".to_owned());
+    }
+    walls
 }
 
 /// Walls that a jail needs and this host cannot make, with the reason: [`crate::prepare`] refuses a jail

@@ -1,8 +1,11 @@
 use super::*;
 
-/// What the kernel would do with `program` for this call, and after how many instructions.
+/// What the kernel would do with the filter of jobs for this call, and after how many instructions.
 fn run(architecture: u32, number: u32, arguments: [u64; 6]) -> (u32, usize) {
-    let program = program();
+    run_in(&program(), architecture, number, arguments)
+}
+
+fn run_in(program: &[sock_filter], architecture: u32, number: u32, arguments: [u64; 6]) -> (u32, usize) {
     let (mut at, mut value, mut steps) = (0, 0, 0);
     loop {
         let step = program[at];
@@ -96,4 +99,28 @@ fn other_machines_and_unknown_calls_are_absent() {
     for (architecture, number) in [(0x4000_0003, read), (ARCHITECTURE, 0x4000_0000 | read)] {
         assert_eq!(run(architecture, number, [0; 6]).0, error(libc::ENOSYS));
     }
+}
+
+#[test]
+fn a_confined_process_makes_threads_and_no_processes() {
+    let program = confined_program();
+    let reaches = |step: &sock_filter| step.jt < u8::MAX && step.jf < u8::MAX;
+    assert!(program.iter().all(reaches), "a jump may not reach its end");
+    let call = |number: c_long, first: i32, third: u64| {
+        let arguments = [u64::from(first.cast_unsigned()), 0, third, 0, 0, 0];
+        run_in(&program, ARCHITECTURE, u32::try_from(number).unwrap(), arguments).0
+    };
+    let thread = libc::CLONE_VM | libc::CLONE_THREAD | libc::CLONE_SIGHAND;
+    assert_eq!(call(libc::SYS_clone, thread, 0), ALLOWED);
+    assert_eq!(call(libc::SYS_clone, libc::SIGCHLD, 0), error(libc::EPERM));
+    assert_eq!(call(libc::SYS_clone, thread | libc::CLONE_NEWUSER, 0), error(libc::EPERM));
+    assert_eq!(call(libc::SYS_clone3, 0, 0), error(libc::ENOSYS));
+    assert_eq!(call(libc::SYS_execve, 1, 0), error(libc::EPERM));
+    assert_eq!(call(libc::SYS_socket, libc::AF_INET6, 0), ALLOWED);
+    assert_eq!(call(libc::SYS_socket, libc::AF_NETLINK, 0), ALLOWED);
+    assert_eq!(call(libc::SYS_socket, libc::AF_NETLINK, 12), error(libc::EPROTONOSUPPORT));
+    assert_eq!(call(libc::SYS_socket, libc::AF_UNIX, 0), error(libc::EAFNOSUPPORT));
+    assert_eq!(call(libc::SYS_prlimit64, 0, 0), ALLOWED);
+    assert_eq!(call(libc::SYS_prlimit64, 7, 0), error(libc::EPERM));
+    assert_eq!(call(libc::SYS_futex, 0, 0), ALLOWED);
 }
