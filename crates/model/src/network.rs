@@ -121,6 +121,28 @@ impl FromStr for HostName {
     }
 }
 
+/// Why an address can be no destination.
+const NO_HOST: &str = "no host has this address";
+
+impl Destination {
+    /// The host with this address; nothing where none has it, or a run uses it for itself.
+    #[must_use]
+    pub fn of(address: IpAddr) -> Option<Self> {
+        let of_run = match address {
+            IpAddr::V4(address) => {
+                address.octets()[..2] == NAMES.0.octets()[..2]
+                    || [JOB_ADDRESS, NAME_SERVER].contains(&address)
+            }
+            IpAddr::V6(address) => {
+                address.octets()[..8] == NAMES_6.0.octets()[..8] || address == JOB_ADDRESS_6
+            }
+        };
+        let is_broadcast = address == IpAddr::V4(Ipv4Addr::BROADCAST);
+        let is_host = !(of_run || is_broadcast || address.is_unspecified() || address.is_multicast());
+        is_host.then_some(Self::Address(address))
+    }
+}
+
 impl FromStr for Destination {
     type Err = GrantError;
 
@@ -131,11 +153,11 @@ impl FromStr for Destination {
             let address = address.ok_or_else(|| wrong("between brackets stands an IPv6 address"))?;
             return match address.to_ipv4_mapped() {
                 Some(_) => Err(wrong("write an IPv4 address as four decimal numbers")),
-                None => Ok(Self::Address(address.into())),
+                None => Self::of(address.into()).ok_or_else(|| wrong(NO_HOST)),
             };
         }
         if let Ok(address) = text.parse::<Ipv4Addr>() {
-            return Ok(Self::Address(address.into()));
+            return Self::of(address.into()).ok_or_else(|| wrong(NO_HOST));
         }
         if text.contains(':') {
             return Err(wrong("write an IPv6 address in brackets: `[2001:db8::1]:443`"));
@@ -191,6 +213,15 @@ impl FromStr for Grant {
 
     fn from_str(text: &str) -> Result<Self, GrantError> {
         let wrong = |why| refuse(text, why);
+        if text == "observe" {
+            return Err(wrong("it is an option of one run: `aseptic run --network observe`"));
+        }
+        if text.matches(':').count() > 1
+            && text.contains([' ', ','].as_slice())
+            && !text.contains(['[', '='].as_slice())
+        {
+            return Err(wrong("write one destination at a time"));
+        }
         let (endpoint, tls) = match text.split_once(',') {
             None => (text, TlsNames::Granted),
             Some((endpoint, "tls=any")) => (endpoint, TlsNames::Any),
@@ -200,7 +231,7 @@ impl FromStr for Grant {
             return Err(wrong("write `HOST:PORT`, without a scheme and a path"));
         }
         let Some((host, port)) = endpoint.rsplit_once(':').filter(|(host, _)| !host.is_empty()) else {
-            return Err(wrong("write `HOST:PORT`"));
+            return Err(wrong("write host and port, such as `example.org:443`"));
         };
         let digits = port.bytes().all(|byte| byte.is_ascii_digit());
         let port = port.parse().ok().filter(|port| digits && *port > 0);
@@ -260,8 +291,16 @@ mod tests {
     #[test]
     fn what_is_no_destination_is_refused_with_what_to_write() {
         for (text, why) in [
-            ("example.com", "HOST:PORT"),
-            (":443", "HOST:PORT"),
+            ("example.com", "host and port"),
+            (":443", "host and port"),
+            ("observe", "--network observe"),
+            ("a.b:1 c.d:2", "one destination"),
+            ("a.b:1,c.d:2", "one destination"),
+            ("0.0.0.0:80", "no host"),
+            ("224.0.0.1:80", "no host"),
+            ("198.19.0.53:53", "no host"),
+            ("[::]:80", "no host"),
+            ("[fda5:e971:c000:1::1]:80", "no host"),
             ("a b:1", "letters"),
             ("h:0", "1 to 65535"),
             ("h:+1", "1 to 65535"),

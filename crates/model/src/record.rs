@@ -1,15 +1,18 @@
 //! The record of a sealed run: what was planned, what was enforced, what happened, what came out.
 
+mod egress;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
-use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Code, Decision, Digest, Environment, ExperimentName, FilePath, Grant, Input, InputName, Label, Limits,
+    Code, Decision, Digest, Environment, ExperimentName, FilePath, Input, InputName, Label, Limits,
     ProjectName, RunId, Timestamp,
 };
+
+pub use egress::{Egress, GrantUse, HostReached, Traffic};
 
 /// Version tag of [`RunRecord`], in the store and in the output of `--json`.
 pub const RUN_SCHEMA: &str = "aseptic.run/1";
@@ -70,9 +73,11 @@ pub struct RunRecord {
     pub skipped: Vec<Skipped>,
     /// Labels of the outputs.
     pub labels: BTreeSet<Label>,
-    /// What it tried and was denied, as far as that was seen.
+    /// What it tried and was denied, as far as that was seen: what was denied of the network where there is an
+    /// `egress`, anything else where it was `observed`.
     pub denied: Vec<Denied>,
-    /// How far that was; nothing of it was seen without this, so an empty list means nothing.
+    /// How far attempts at files, programs and the like were looked at; none was without this, so that a list
+    /// without any means nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed: Option<Observed>,
     /// What it had of the network; nothing where no gateway was there.
@@ -208,63 +213,6 @@ pub struct Skipped {
     pub path: FilePath,
     /// Why it is not kept.
     pub reason: String,
-}
-
-/// What a run had of the network, as its gateway counted it.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Egress {
-    /// Whether every connection and every denied name and address is counted.
-    pub complete: bool,
-    /// Why not, if not.
-    pub incomplete_because: Option<String>,
-    /// Each grant of the plan, in its order, and what went through it.
-    pub grants: Vec<GrantUse>,
-    /// Hosts that were reached, by name and port; the first thousand.
-    pub hosts: Vec<HostReached>,
-    /// Connections to hosts that are not in `hosts`.
-    pub unlisted: u64,
-    /// `HOST:PORT` of the proxy through which they were reached.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub proxy: Option<String>,
-}
-
-/// What went through one grant.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct GrantUse {
-    /// The grant.
-    pub grant: Grant,
-    /// What went through it.
-    pub traffic: Traffic,
-    /// Whether it was revoked while the job ran.
-    pub revoked: bool,
-}
-
-/// A host that was reached.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct HostReached {
-    /// `HOST:PORT`, with the name that the job asked for.
-    pub host: String,
-    /// The addresses that it had, as text; none where a proxy looked it up.
-    pub addresses: BTreeSet<IpAddr>,
-    /// What went there.
-    pub traffic: Traffic,
-}
-
-/// Connections and their bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Traffic {
-    /// Connections that were made.
-    pub connections: u64,
-    /// Connections that could not be made, though they were granted.
-    pub failed: u64,
-    /// Bytes that the job sent.
-    pub sent_bytes: u64,
-    /// Bytes that it received.
-    pub received_bytes: u64,
 }
 
 /// One kind of attempt that was denied.

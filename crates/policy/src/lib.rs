@@ -32,13 +32,18 @@ pub struct Facts {
 }
 
 /// The way from a job to a destination outside.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Egress {
-    /// There is none: a job has its own loopback and nothing else.
-    #[default]
-    Unavailable,
+    /// There is none, for this reason: a job has its own loopback and nothing else.
+    Unavailable(String),
     /// A gateway that lets through what the plan names.
     Gateway,
+}
+
+impl Default for Egress {
+    fn default() -> Self {
+        Self::Unavailable("nobody looked whether there is one".to_owned())
+    }
 }
 
 /// Decides on `plan`. Denied with every reason that was found, or allowed without one.
@@ -48,7 +53,7 @@ pub enum Egress {
 /// | `plan/format` | a plan of another version; no other rule looks at it |
 /// | `input/missing` | code or an input that the store does not have |
 /// | `input/quarantined` | code or an input that is in quarantine |
-/// | `network/unavailable` | a destination, where there is no gateway; nothing can accept that away |
+/// | `network/unavailable` | a destination, where the host has no way for it; nothing can accept that away |
 /// | `limit/not-enforced` | a limit that this host does not enforce, unless the plan accepts that |
 /// | `gpu/unavailable` | GPUs that are not there, or that this user may not open |
 /// | `wall/not-enforced` | a run, where the host cannot make a wall, unless the plan accepts that |
@@ -128,29 +133,30 @@ fn quarantined(plan: &Plan, facts: &Facts) -> Vec<Reason> {
 }
 
 fn network(plan: &Plan, facts: &Facts) -> Vec<Reason> {
-    match facts.egress {
-        Egress::Gateway => Vec::new(),
-        Egress::Unavailable => plan
-            .network
-            .iter()
-            .map(|endpoint| Reason {
-                rule: "network/unavailable".to_owned(),
-                element: format!("network.{endpoint}"),
-                message: "this version has no gateway to a destination outside".to_owned(),
-                advice: "remove it from `network`: the job has its own loopback and nothing else".to_owned(),
-            })
-            .collect(),
-    }
+    let Egress::Unavailable(why) = &facts.egress else { return Vec::new() };
+    let reason = |element: String| Reason {
+        rule: "network/unavailable".to_owned(),
+        element,
+        message: format!("this host cannot give a run a network: {why}"),
+        advice:
+            "`aseptic doctor` says what is missing; or remove it, and import what the job needs as a dataset"
+                .to_owned(),
+    };
+    let grants = plan.network.iter().map(|grant| reason(format!("network.{grant}")));
+    grants.chain(plan.observe_network.then(|| reason("network.observe".to_owned()))).collect()
 }
 
 fn limits(plan: &Plan, facts: &Facts) -> Vec<Reason> {
     let planned = [
+        ("bandwidth", plan.limits.bandwidth_bytes.is_some()),
+        ("connections", plan.limits.connections.is_some()),
         ("cpus", plan.limits.cpus.is_some()),
         ("files", plan.limits.files.is_some()),
         ("memory", plan.limits.memory_bytes.is_some()),
         ("outputs", plan.limits.outputs_bytes.is_some()),
         ("scratch", plan.limits.scratch_bytes.is_some()),
         ("scratch-files", plan.limits.scratch_files.is_some()),
+        ("traffic", plan.limits.traffic_bytes.is_some()),
     ];
     planned
         .into_iter()

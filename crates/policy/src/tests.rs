@@ -177,7 +177,7 @@ prop_compose! {
         Facts {
             present: &present | &facts().present,
             quarantined: quarantined.into_iter().skip(1).map(|digest| (digest, "bad".to_owned())).collect(),
-            egress: if gateway { Egress::Gateway } else { Egress::Unavailable },
+            egress: if gateway { Egress::Gateway } else { Egress::default() },
             enforced_limits,
             missing_walls: (!landlock).then_some(("landlock", "old")).into_iter().collect(),
             gpus,

@@ -9,7 +9,7 @@ use aseptic_model::{DeniedReason, escape_bytes};
 use aseptic_sandbox::Action;
 use aseptic_store::{Rule, rule_against};
 
-use crate::attempts::{NAMES_PORT, name_of};
+use crate::attempts::name_of;
 use crate::explain::{Surroundings, Thing};
 use crate::lookup::Found;
 
@@ -197,17 +197,10 @@ pub(crate) fn address(action: Action, address: SocketAddr) -> (Rank, DeniedReaso
             let help = "listen on 127.0.0.1: a run has no other interface";
             (Rank::Change, DeniedReason::NoNetwork, help.to_owned())
         }
-        _ if address.port() == NAMES_PORT => {
-            let help = "the address of a name was asked for; `network = [\"NAME:PORT\"]` in the spec would name \
-                        it, and this version denies every such plan: put what is fetched into a dataset";
-            (Rank::Nothing, DeniedReason::NoNetwork, help.to_owned())
-        }
         _ => {
-            let help = format!(
-                "`network = [\"{address}\"]` in the spec would name it, and this version denies every such plan: \
-                 put what is fetched into a dataset"
-            );
-            (Rank::Nothing, DeniedReason::NoNetwork, help)
+            let help = "this machine cannot give a run a network, and `aseptic doctor` says why: put what is \
+                        fetched into a dataset";
+            (Rank::Nothing, DeniedReason::NoNetwork, help.to_owned())
         }
     }
 }

@@ -22,9 +22,6 @@ const NAME_BYTES_MAX: usize = 4 << 20;
 /// Programs that were found, by name: a shell tries several directories for each.
 const PROGRAMS_MAX: usize = 1_024;
 
-/// Port of name servers.
-pub(crate) const NAMES_PORT: u16 = 53;
-
 /// The thread that answers.
 #[derive(Debug)]
 pub(crate) struct Listening(JoinHandle<Attempted>);
@@ -70,7 +67,7 @@ impl Listening {
 impl Attempted {
     pub(crate) fn add(&mut self, attempt: &Attempt<'_>) {
         self.total += 1;
-        if is_allowed(attempt) {
+        if attempt.verdict == Verdict::Allowed {
             if let (Action::Execute, Target::Path(path)) = (attempt.action, attempt.target)
                 && self.executed.len() < PROGRAMS_MAX
             {
@@ -100,13 +97,6 @@ impl Attempted {
             self.unlisted += 1;
         }
     }
-}
-
-/// A question to a name server is refused also on loopback: the run has none.
-fn is_allowed(attempt: &Attempt<'_>) -> bool {
-    let asks_for_a_name = attempt.action == Action::Connect
-        && matches!(attempt.target, Target::Address(address) if address.port() == NAMES_PORT);
-    attempt.verdict == Verdict::Allowed && !asks_for_a_name
 }
 
 pub(crate) fn name_of(path: &[u8]) -> &[u8] {

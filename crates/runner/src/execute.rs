@@ -15,6 +15,7 @@ use aseptic_sandbox::{Ended, Enforcement, Running, Usage};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::attempts::{Attempted, Listening};
+use crate::egress::Egress;
 use crate::home::{HomeError, io_error};
 use crate::input::{Feed, FromInput};
 use crate::observer::{Observer, Signals, Stopped, Stream};
@@ -44,6 +45,8 @@ pub(crate) struct Executed {
     pub(crate) enforced: Vec<Enforcement>,
     /// What it attempted, if that was to be seen.
     pub(crate) attempted: Option<Attempted>,
+    /// What it had of the network, if it had one.
+    pub(crate) network: Option<Egress>,
     /// What it printed at the end and was not shown yet: whoever reads it may be slow, and the run is
     /// sealed first.
     pub(crate) rest: Vec<(Stream, Vec<u8>)>,
@@ -57,7 +60,7 @@ pub(crate) fn execute(
     signals: &mut dyn Signals,
     observer: &mut dyn Observer,
 ) -> Result<Executed, HomeError> {
-    let Provisioned { prepared, ends, watched, unwatched, listening } = provisioned;
+    let Provisioned { prepared, ends, watched, unwatched, listening, network } = provisioned;
     let mut logs = Vec::new();
     for (stream, from) in ends.outputs {
         let name = if stream == Stream::Stdout { "logs/stdout" } else { "logs/stderr" };
@@ -75,6 +78,7 @@ pub(crate) fn execute(
         running,
         lineage: LineageBuilder::new(watched, unwatched),
         clock: Clock::new(limits, &dir.path)?,
+        network,
     };
     let started = Instant::now();
     let ended = supervisor.watch(signals, observer)?;
@@ -94,6 +98,7 @@ pub(crate) fn execute(
         usage: supervisor.running.usage().cloned(),
         enforced: supervisor.running.enforced.clone(),
         attempted,
+        network: supervisor.network,
         rest,
     })
 }
@@ -111,6 +116,7 @@ struct Supervisor {
     terminal: Option<OurTerminal>,
     lineage: LineageBuilder,
     clock: Clock,
+    network: Option<Egress>,
 }
 
 /// What the supervisor waits for.
@@ -121,6 +127,7 @@ enum Awaited {
     Opened,
     Stop,
     Limit,
+    Network,
     Input,
     Output(usize),
 }
@@ -136,6 +143,7 @@ impl Supervisor {
                     Awaited::Opened => self.lineage.drain(&mut self.running),
                     Awaited::Output(number) => self.show(*number, observer)?,
                     Awaited::Input => self.feed.pump(observer),
+                    Awaited::Network => self.network.iter_mut().for_each(Egress::attend),
                     Awaited::Stop => self.stop(observer),
                     Awaited::Limit => {
                         if let Some(reached) = self.watcher.as_ref().and_then(Watcher::found) {
@@ -186,6 +194,8 @@ impl Supervisor {
         }
         awaited.extend(self.running.stops().map(|fd| (Awaited::Stop, readable(fd))));
         awaited.extend(self.watcher.iter().map(|watcher| (Awaited::Limit, readable(watcher.descriptor()))));
+        let network = self.network.iter().flat_map(Egress::descriptors);
+        awaited.extend(network.map(|fd| (Awaited::Network, readable(fd))));
         awaited.extend(self.feed.awaited(observer).map(|polled| (Awaited::Input, polled)));
         let (awaited, mut polled): (Vec<_>, Vec<_>) = awaited.into_iter().unzip();
         match rustix::event::poll(&mut polled, Some(&timeout)) {

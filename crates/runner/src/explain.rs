@@ -68,8 +68,16 @@ enum Place {
     Forbidden(Vec<u8>),
 }
 
-/// What the job was denied, the most useful first, and how far that was seen.
-pub(crate) fn explain(attempted: Attempted, around: &Surroundings<'_>) -> (Vec<Denied>, Observed) {
+/// What the job was denied, the most useful first, and how far that was seen. Connections are left out where
+/// the network of the run was `counted`: that knows their names, and which were granted.
+pub(crate) fn explain(
+    mut attempted: Attempted,
+    around: &Surroundings<'_>,
+    counted: bool,
+) -> (Vec<Denied>, Observed) {
+    if counted {
+        attempted.refused.retain(|(action, ..), _| *action != Action::Connect);
+    }
     let mut observed = Observed { attempts: attempted.total, unlisted: attempted.unlisted };
     let cases = cases(attempted, around);
     let mut datasets = Datasets::new(around);
@@ -231,7 +239,7 @@ mod tests {
             let line = |denied: Denied| {
                 format!("{} {}: {}", denied.action, denied.target, denied.help.unwrap_or_default())
             };
-            let (denied, _) = explain(self.attempted, &around);
+            let (denied, _) = explain(self.attempted, &around, false);
             denied.into_iter().map(|denied| line(denied).replace(&root, "[root]/")).collect()
         }
     }
@@ -336,7 +344,7 @@ mod tests {
         }
         let around =
             Surroundings { code: None, home_directory: None, programs: &[], state: Path::new("/absent") };
-        let (denied, observed) = explain(attempted, &around);
+        let (denied, observed) = explain(attempted, &around, false);
         assert_eq!((denied.len(), observed.unlisted), (1_000, 1_000));
         assert!(denied.iter().all(|denied| denied.count == 2));
     }

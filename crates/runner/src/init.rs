@@ -1,4 +1,6 @@
-//! Init: a first spec.
+//! Init: a first spec, empty or from a run.
+
+mod from_run;
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
@@ -7,6 +9,9 @@ use std::path::{Path, PathBuf};
 use aseptic_model::{Class, Diagnose, Diagnosis, ProjectName};
 
 use crate::request::SPEC_FILE;
+use crate::results::ResultError;
+
+pub use from_run::init_from_run;
 
 /// Why no spec was written.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +28,12 @@ pub enum InitError {
         #[source]
         source: io::Error,
     },
+    /// The run that it should be made from.
+    #[error(transparent)]
+    Run(#[from] ResultError),
+    /// Something of that run has no form in a spec.
+    #[error("{0}")]
+    NoSpec(String),
 }
 
 impl Diagnose for InitError {
@@ -34,6 +45,10 @@ impl Diagnose for InitError {
             }
             Self::Io { .. } => {
                 Diagnosis::new(Class::Host, "init/io", "check the directory and its permissions")
+            }
+            Self::Run(error) => error.diagnosis(),
+            Self::NoSpec(_) => {
+                Diagnosis::new(Class::User, "init/no-spec", "write the spec by hand; `docs/spec.md` says how")
             }
         }
     }
@@ -58,9 +73,17 @@ pub fn init(directory: &Path, project: Option<ProjectName>) -> Result<PathBuf, I
         "[project]\nname = \"{project}\"\n\n[experiment.train]\ncommand = [\"python3\", \"train.py\"]\n\
          params  = {{ seed = 7 }}                     # the JSON file $ASEPTIC_PARAMS\n\
          # data    = {{ train = \"{project}-train\" }}    # read-only at /data/train\n\
+         # network = [\"example.org:443\"]            # nothing else is reached\n\
          {python}limits  = {{ wall = \"1h\" }}\n"
     );
-    let mut file = match OpenOptions::new().write(true).create_new(true).open(&path) {
+    write(&path, &text)?;
+    Ok(path)
+}
+
+/// Writes a file that is not there yet, whole or not at all.
+fn write(path: &Path, text: &str) -> Result<(), InitError> {
+    let failed = |source| InitError::Io { path: path.display().to_string(), source };
+    let mut file = match OpenOptions::new().write(true).create_new(true).open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             return Err(InitError::Exists(path.display().to_string()));
@@ -68,8 +91,8 @@ pub fn init(directory: &Path, project: Option<ProjectName>) -> Result<PathBuf, I
         Err(error) => return Err(failed(error)),
     };
     if let Err(error) = file.write_all(text.as_bytes()) {
-        let _ = fs::remove_file(&path); // Half a spec is worse than none.
+        let _ = fs::remove_file(path); // Half a spec is worse than none.
         return Err(failed(error));
     }
-    Ok(path)
+    Ok(())
 }

@@ -15,6 +15,7 @@ pub mod dataset;
 mod decide;
 mod doctor;
 mod drill;
+mod egress;
 mod environment;
 mod execute;
 mod explain;
@@ -47,9 +48,10 @@ pub use doctor::{Report, doctor};
 pub use drill::{
     AttemptReport, DrillError, DrillReport, DrillRequest, Walls, drill, drill_families, drill_part,
 };
+pub use egress::{GatewayError, ProxyError, RevokeError, SiteProxy, gateway_part, revoke};
 pub use environment::EnvironmentError;
 pub use home::{Home, HomeError};
-pub use init::{InitError, init};
+pub use init::{InitError, init, init_from_run};
 pub use lineage::{Lineage, lineage};
 pub use observer::{Event, Observer, Signals, Stopped, Stream};
 pub use plan::{PlanError, Planned, plan};

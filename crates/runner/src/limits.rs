@@ -1,7 +1,7 @@
 //! What a record says of limits and of what was used.
 
 use aseptic_model::{ByteSize, Observed, Plan, Usage, Wall, WallState, describe_ms};
-use aseptic_sandbox::{Enforcement, Strength, enforceable, walls};
+use aseptic_sandbox::{Enforcement, Strength, enforceable, walls, walls_with_network};
 
 use crate::provision::file_bytes;
 
@@ -24,11 +24,13 @@ pub(crate) fn walls_of(
     plan: &Plan,
     enforced: Option<Vec<Enforcement>>,
     observed: Option<Observed>,
+    has_network: bool,
 ) -> Vec<Wall> {
     let limits = &plan.limits;
     let enforced = enforced.unwrap_or_else(enforceable);
     let in_jail = |key: &str| enforced.iter().find(|enforcement| enforcement.limit == key).map(of_jail);
     let watched = || (WallState::Done, "soft: a watcher counts what is on disk".to_owned());
+    let by_gateway = || (WallState::Done, "hard: the gateway".to_owned());
     let size = |bytes: u64| ByteSize(bytes).to_string();
     let all = [
         ("wall", limits.wall_ms.map(describe_ms), Some((WallState::Done, "hard: the supervisor".to_owned()))),
@@ -39,6 +41,13 @@ pub(crate) fn walls_of(
         ("scratch", limits.scratch_bytes.map(size), Some(watched())),
         ("scratch-files", limits.scratch_files.map(|files| files.to_string()), Some(watched())),
         ("outputs", limits.outputs_bytes.map(size), Some((WallState::Done, OUTPUTS.to_owned()))),
+        ("connections", limits.connections.map(|count| count.to_string()), Some(by_gateway())),
+        ("traffic", limits.traffic_bytes.map(size), Some(by_gateway())),
+        (
+            "bandwidth",
+            limits.bandwidth_bytes.map(|bytes| format!("{}/s", ByteSize(bytes))),
+            Some(by_gateway()),
+        ),
         ("size of a file", file_bytes(limits).map(size), in_jail("file-bytes")),
     ];
     let walls_of_limits = all.into_iter().map(|(key, value, how)| {
@@ -51,13 +60,17 @@ pub(crate) fn walls_of(
         };
         Wall { name: format!("limit: {key}"), state, detail: Some(detail) }
     });
-    walls().into_iter().chain(asked_for(plan)).chain([attempts(observed)]).chain(walls_of_limits).collect()
+    let walls = if has_network { walls_with_network() } else { walls() };
+    walls.into_iter().chain(asked_for(plan)).chain([attempts(observed)]).chain(walls_of_limits).collect()
 }
 
 fn attempts(observed: Option<Observed>) -> Wall {
     let (state, detail) = match observed {
         Some(_) => (WallState::Done, "looked at while they wait: a report, not a wall"),
-        None => (WallState::NotEnforced, "not observed: `aseptic run --explain` looks at them"),
+        None => (
+            WallState::NotEnforced,
+            "files and programs are not observed: `aseptic run --explain` looks at them",
+        ),
     };
     Wall { name: Wall::ATTEMPTS.to_owned(), state, detail: Some(detail.to_owned()) }
 }

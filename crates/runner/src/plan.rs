@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use aseptic_gateway::Proxy;
 use aseptic_model::{
     Class, Code, Diagnose, Diagnosis, Digest, Environment, Event as Entry, Input, InputName, InputRef,
     InputSource, PLAN_FORMAT, Plan, ProjectName, Status, to_canonical,
@@ -28,6 +29,8 @@ pub struct Planned {
     pub(crate) mounts: Vec<PathBuf>,
     /// Directory of the environment's programs.
     pub(crate) programs: Option<PathBuf>,
+    /// Through which granted hosts are reached; it says how and never whether, so it is not in the plan.
+    pub(crate) proxy: Option<Proxy>,
 }
 
 /// Why there is no plan.
@@ -96,6 +99,10 @@ impl From<StoreError> for PlanError {
 /// [`PlanError`].
 pub fn plan(home: &mut Home, request: &Request, observer: &mut dyn Observer) -> Result<Planned, PlanError> {
     let Wanted { project, name, experiment, base } = request.wanted()?;
+    let proxy = match experiment.network.is_empty() {
+        true => None,
+        false => request.proxy.parse().map_err(RequestError::from)?,
+    };
     let store = home.store(&project)?;
     let mut inputs = BTreeMap::new();
     for (input, reference) in &experiment.data {
@@ -139,7 +146,7 @@ pub fn plan(home: &mut Home, request: &Request, observer: &mut dyn Observer) -> 
         observe_network: request.observe_network,
     };
     let bytes = to_canonical(&plan).map_err(HomeError::from)?;
-    Ok(Planned { digest: Digest::of(&bytes), plan, bytes, mounts, programs })
+    Ok(Planned { digest: Digest::of(&bytes), plan, bytes, mounts, programs, proxy })
 }
 
 /// A Python environment is shown to the run whole, so neither the code, with what its ignore files leave

@@ -12,6 +12,7 @@ use aseptic_sandbox::{
 use aseptic_store::{Store, StoreError, ViewError};
 
 use crate::attempts::Listening;
+use crate::egress::{self, Egress, GatewayError};
 use crate::home::{Home, HomeError, io_error};
 use crate::plan::Planned;
 use crate::request::Request;
@@ -39,6 +40,8 @@ pub(crate) struct Provisioned {
     pub(crate) unwatched: Option<String>,
     /// Answers what the job attempts, if that is to be seen; started before the job, which waits for it.
     pub(crate) listening: Option<Listening>,
+    /// Its network, where this machine can give it one.
+    pub(crate) network: Option<Egress>,
 }
 
 /// Why a run could not be provided for. Nothing of it started.
@@ -53,6 +56,9 @@ pub enum ProvisionError {
     /// A GPU that was there when the plan was decided.
     #[error(transparent)]
     Gpu(#[from] GpuError),
+    /// What would reach the network for it.
+    #[error(transparent)]
+    Gateway(#[from] GatewayError),
     /// The jail.
     #[error(transparent)]
     Prepare(#[from] PrepareError),
@@ -63,6 +69,7 @@ impl Diagnose for ProvisionError {
         match self {
             Self::Home(error) => error.diagnosis(),
             Self::View(error) => error.diagnosis(),
+            Self::Gateway(error) => error.diagnosis(),
             Self::Gpu(_) => Diagnosis::new(
                 Class::Host,
                 "sandbox/gpu",
@@ -97,6 +104,8 @@ pub(crate) fn provision(
     request: &Request,
 ) -> Result<Provisioned, ProvisionError> {
     let (plan, wanted) = (&planned.plan, &request.streams);
+    let has_network = egress::support(home).is_ok();
+    let mut network = has_network.then(|| Egress::start(plan, planned.proxy.as_ref(), dir)).transpose()?;
     let store = home.store(&plan.project)?;
     let mut mounts = system_mounts(JOB_HOME.as_ref());
     mounts.extend(own_mounts(plan, &store, dir)?);
@@ -138,6 +147,7 @@ pub(crate) fn provision(
         attempts: request.attempts,
         tcp_ports: plan.ports.as_ref().map(|ports| ports.iter().copied().collect()),
         clock: plan.clock,
+        network: has_network.then(|| egress::network(plan)),
         landlock: match plan.accept.contains("landlock") {
             true => Landlock::WhereAvailable,
             false => Landlock::Required,
@@ -165,8 +175,11 @@ pub(crate) fn provision(
     };
     let ends = ends.on_terminal(wanted, prepared.take_terminal()).map_err(no_pipe)?;
     dir.note_first(&prepared)?;
+    if let (Some(network), Some(ends)) = (&mut network, prepared.take_network()) {
+        network.connect(ends)?;
+    }
     let listening = listen(&mut prepared, dir)?;
-    Ok(Provisioned { prepared, ends, watched, unwatched, listening })
+    Ok(Provisioned { prepared, ends, watched, unwatched, listening, network })
 }
 
 /// The limits that the jail enforces; the others are the supervisor's.
@@ -230,6 +243,22 @@ fn shared_memory(plan: &Plan) -> u64 {
     })
 }
 
+/// Variables by which libraries leave their users alone. A job works without what they would send, and waits
+/// for nobody to take it.
+const NO_TELEMETRY: [(&str, &str); 11] = [
+    ("DO_NOT_TRACK", "1"),
+    ("DVC_NO_ANALYTICS", "1"),
+    ("GRADIO_ANALYTICS_ENABLED", "False"),
+    ("HF_HUB_DISABLE_TELEMETRY", "1"),
+    ("MLFLOW_DISABLE_TELEMETRY", "true"),
+    ("NML_DISABLE_USAGE_LOGGING", "1"),
+    ("RAY_USAGE_STATS_ENABLED", "0"),
+    ("SCARF_NO_ANALYTICS", "true"),
+    ("STREAMLIT_BROWSER_GATHER_USAGE_STATS", "false"),
+    ("WANDB_ERROR_REPORTING", "false"),
+    ("WHYLOGS_NO_ANALYTICS", "True"),
+];
+
 /// The whole environment of the job: nothing of the caller's gets in but what its terminal can do.
 fn environment(planned: &Planned, run: &RunId, streams: &JobStreams) -> Vec<(OsString, OsString)> {
     let mut path = OsString::new();
@@ -259,6 +288,7 @@ fn environment(planned: &Planned, run: &RunId, streams: &JobStreams) -> Vec<(OsS
         ("ASEPTIC_OUT".into(), "/out".into()),
         ("ASEPTIC_DATA".into(), "/data".into()),
     ];
+    variables.extend(NO_TELEMETRY.map(|(name, value)| (name.into(), value.into())));
     for (name, value) in streams.terminal.iter().flat_map(|terminal| &terminal.variables) {
         variables.push((name.into(), value.into()));
     }

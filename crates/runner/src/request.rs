@@ -11,6 +11,7 @@ use aseptic_model::{
 };
 use aseptic_sandbox::Attempts;
 
+use crate::egress::{ProxyError, SiteProxy};
 use crate::streams::JobStreams;
 
 /// Name of the spec file.
@@ -35,6 +36,8 @@ pub struct Request {
     pub network: Vec<Grant>,
     /// Whether what the job wants of the network is only to be listed.
     pub observe_network: bool,
+    /// A proxy of the site, through which granted hosts are reached. It is no part of the plan.
+    pub proxy: SiteProxy,
     /// Limits by key and text, instead of the experiment's.
     pub limits: Vec<(String, String)>,
     /// Environment of Python, instead of the experiment's.
@@ -110,6 +113,9 @@ pub enum RequestError {
     /// An option has a value that cannot be.
     #[error("{0}")]
     Option(String),
+    /// The proxy of the site cannot be used.
+    #[error("the proxy in the environment cannot be used")]
+    Proxy(#[from] ProxyError),
 }
 
 impl Diagnose for RequestError {
@@ -129,6 +135,11 @@ impl Diagnose for RequestError {
                 format!("name an experiment ({}) or a command after `--`", known.join(", ")),
             ),
             Self::Option(_) => ("request/option", "see `aseptic run --help`".to_owned()),
+            Self::Proxy(_) => (
+                "request/proxy",
+                "set HTTPS_PROXY to `http://HOST:PORT`, or unset it where hosts are reached without one"
+                    .to_owned(),
+            ),
         };
         Diagnosis::new(Class::User, code, help)
     }
@@ -189,7 +200,8 @@ impl Request {
         experiment.ports = self.ports.clone().or(experiment.ports);
         experiment.clock = self.clock.unwrap_or(experiment.clock);
         for (key, text) in &self.limits {
-            set_limit(&mut experiment.limits, key, text).map_err(RequestError::Option)?;
+            set_limit(&mut experiment.limits, key, text)
+                .map_err(|why| RequestError::Option(format!("--limit {key}={text}: {why}")))?;
         }
         for (name, value) in &experiment.variables {
             let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';

@@ -135,6 +135,16 @@ pub fn show(home: &Home, project: &ProjectName, run: &RunRef) -> Result<Shown, R
     Ok(Shown::Planned(Box::new(summary), Box::new(plan)))
 }
 
+/// The plan and the record of a sealed run.
+pub(crate) fn planned_and_record(
+    home: &Home,
+    project: &ProjectName,
+    run: &RunRef,
+) -> Result<(Plan, RunRecord), ResultError> {
+    let summary = summary(home, project, run)?;
+    Ok((home.object(project, &summary.plan)?, record(home, project, &summary)?))
+}
+
 /// What a run printed on `stream`, or was given on standard input; of a run that goes on, so far.
 ///
 /// # Errors

@@ -7,6 +7,7 @@ use std::time::Instant;
 use aseptic_model::{Class, Diagnose, Diagnosis, Event as Entry, Outcome, RunId, RunRecord};
 
 use crate::decide::decide;
+use crate::egress;
 use crate::execute::execute;
 use crate::explain::{Surroundings, explain};
 use crate::home::{Home, HomeError, now};
@@ -102,6 +103,7 @@ pub fn run<S: Signals>(
     let provisioned = match provision(home, &planned, &run, &dir, request) {
         Ok(provisioned) => provisioned,
         Err(error) => {
+            egress::forget(home);
             seal(home, facts(steps), End::unprovided(&error), dir)?;
             return Err(error.into());
         }
@@ -115,8 +117,16 @@ pub fn run<S: Signals>(
     observer.event(Event::Sealing);
     let rest = std::mem::take(&mut executed.rest);
     let attempted = executed.attempted.take();
+    let network = executed.network.take();
     let mut end = End::watched(executed, &planned.plan);
-    end.denied = attempted.map(|attempted| explain(attempted, &surroundings(request, home)));
+    let (egress, mut denied) = network.map(|network| network.finish(&planned.plan)).unzip();
+    if let Some(attempted) = attempted {
+        let (also, observed) = explain(attempted, &surroundings(request, home), egress.is_some());
+        denied.get_or_insert_default().extend(also);
+        end.observed = Some(observed);
+    }
+    end.denied = denied.unwrap_or_default();
+    end.egress = egress;
     let mut record = seal(home, facts(steps.clone()), end, dir)?;
     steps.end("seal");
     for (stream, bytes) in &rest {

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use aseptic_model::{
-    Class, Decision, Denied, Diagnose, Diagnosis, Digest, Event as Entry, Given, Lineage, Log, Logs,
+    Class, Decision, Denied, Diagnose, Diagnosis, Digest, Egress, Event as Entry, Given, Lineage, Log, Logs,
     Observed, Output, OutputLink, Plan, RUN_SCHEMA, RunId, RunRecord, Skipped, Status, Timestamp, Usage,
     escape_bytes, to_canonical,
 };
@@ -72,8 +72,12 @@ pub(crate) struct End {
     usage: Option<Usage>,
     /// What enforced the limits of the jail; nothing if that is not known any more.
     enforced: Option<Vec<Enforcement>>,
-    /// What the job was denied, and how far that was seen.
-    pub(crate) denied: Option<(Vec<Denied>, Observed)>,
+    /// What the job was denied.
+    pub(crate) denied: Vec<Denied>,
+    /// How far its attempts were looked at, if they were.
+    pub(crate) observed: Option<Observed>,
+    /// What it had of the network.
+    pub(crate) egress: Option<Egress>,
     dropped: Vec<(Stream, u64)>,
     given: Option<FromInput>,
 }
@@ -115,7 +119,9 @@ impl End {
             dropped: executed.dropped,
             usage: executed.usage.map(usage),
             enforced: Some(executed.enforced),
-            denied: None,
+            denied: Vec::new(),
+            observed: None,
+            egress: None,
             given: executed.given,
         }
     }
@@ -144,7 +150,9 @@ impl End {
             lineage,
             usage: None,
             enforced: None,
-            denied: None,
+            denied: Vec::new(),
+            observed: None,
+            egress: None,
             dropped: Vec::new(),
             given: None,
         }
@@ -229,7 +237,6 @@ fn record(facts: Facts<'_>, end: End, captured: Captured, logs: Logs) -> RunReco
         }
         .to_owned(),
     });
-    let (denied, observed) = end.denied.unzip();
     RunRecord {
         status: end.status,
         reason: end.reason,
@@ -244,11 +251,11 @@ fn record(facts: Facts<'_>, end: End, captured: Captured, logs: Logs) -> RunReco
         skipped: skipped.collect(),
         labels: plan.output_labels(),
         logs,
-        walls: walls_of(plan, end.enforced, observed),
+        walls: walls_of(plan, end.enforced, end.observed, end.egress.is_some()),
         usage: end.usage,
-        denied: denied.unwrap_or_default(),
-        observed,
-        egress: None,
+        denied: end.denied,
+        observed: end.observed,
+        egress: end.egress,
         ..unstarted(facts)
     }
 }

@@ -34,6 +34,28 @@ fn a_whole_spec() {
 }
 
 #[test]
+fn grants_are_text_or_tables() {
+    let spec = |network: &str| {
+        format!("[project]\nname=\"p\"\n[experiment.a]\ncommand=[\"x\"]\nnetwork={network}\n")
+    };
+    let text = spec(r#"["a.example:443", { to = "b.example:80", tls = "any" }, "c.example:1,tls=any"]"#);
+    let parsed = Spec::parse(text.as_bytes()).unwrap();
+    let grants = &parsed.experiments[&"a".parse().unwrap()].network;
+    let grants: Vec<_> = grants.iter().map(ToString::to_string).collect();
+    assert_eq!(grants, ["a.example:443", "b.example:80,tls=any", "c.example:1,tls=any"]);
+    for (network, wrong) in [
+        (r#""a.example:443""#, "line 5: `network`: expected a list"),
+        (r#"["https://a.example"]"#, "without a scheme"),
+        ("[443]", "line 5: `network`"),
+        (r#"[{ tls = "any" }]"#, "an element of `network` has no `to`"),
+        (r#"[{ to = "a.example:443", tls = "no" }]"#, "`granted` or `any`"),
+        (r#"[{ to = "a.example:443", tsl = "any" }]"#, "did you mean `tls`"),
+    ] {
+        assert!(error(&spec(network)).contains(wrong), "{}", error(&spec(network)));
+    }
+}
+
+#[test]
 fn errors_say_where_and_what_next() {
     assert_eq!(
         error("[project]\nname = \"p\"\n[experiment.a]\ncomand = [\"x\"]\n"),

@@ -47,6 +47,11 @@ fn fields_added_to_version_1() {
     let record: RunRecord = check(include_str!("../golden/run-v1-usage.json"));
     assert_eq!(record.status.as_str(), "out-of-memory");
     assert_eq!(record.usage.unwrap().memory_peak_bytes, Some(67_108_864));
+    let plan: Plan = check(include_str!("../golden/plan-v1-network.json"));
+    assert!(plan.observe_network && plan.network.len() == 3);
+    let record: RunRecord = check(include_str!("../golden/run-v1-network.json"));
+    let egress = record.egress.unwrap();
+    assert_eq!((egress.grants[0].traffic.failed, egress.hosts[0].addresses.len()), (1, 2));
 }
 
 #[test]
@@ -68,6 +73,7 @@ fn entry_version_1() {
             "run.planned",
             "run.decided",
             "run.started",
+            "grant.revoked",
             "run.sealed",
             "run.decided",
             "run.exported",

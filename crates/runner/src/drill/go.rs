@@ -82,6 +82,9 @@ fn command(place: &Place, stand: &Stand, attempt: &Attempt, id: &str, part: &str
     for (key, value) in attempt.limits {
         words.extend(["--limit".to_owned(), format!("{key}={value}")]);
     }
+    for grant in attempt.network {
+        words.extend(["--network".to_owned(), stand.with_ports(grant)]);
+    }
     for name in attempt.accept {
         words.extend(["--accept".to_owned(), (*name).to_owned()]);
     }

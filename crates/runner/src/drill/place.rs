@@ -7,8 +7,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
-use aseptic_drill::{Decoys, Host, Marks, PART, Place as RunPlace, SCENE, SECRET, Scene, Target};
-use aseptic_drill::{canary, processes_with, ready};
+use aseptic_drill::{Decoys, Ground, Host, Marks, PART, Place as RunPlace, SCENE, SECRET, Scene, Target};
+use aseptic_drill::{canary, children_with, processes_with, ready};
 use rustix::fs::FlockOperation;
 use rustix::process::{Pid, Signal};
 
@@ -44,6 +44,27 @@ pub(super) struct Stand {
     /// Left open for the runs, as a careless caller would.
     _inherited: File,
 }
+
+impl Stand {
+    /// A grant with the ports of the victim on the host.
+    pub(super) fn with_ports(&self, grant: &str) -> String {
+        self.targets.last().map_or_else(|| grant.to_owned(), |host| with_ports(grant, host))
+    }
+}
+
+fn with_ports(grant: &str, host: &Target) -> String {
+    // Without IPv6 there is no such port; what is granted then is of no use.
+    let tcp6 = if host.tcp6 == 0 { host.tcp } else { host.tcp6 };
+    let ports = [("{tcp}", host.tcp), ("{tcp6}", tcp6), ("{udp}", host.udp), ("{service}", host.service)];
+    ports.iter().fold(grant.to_owned(), |grant, (name, port)| grant.replace(name, &port.to_string()))
+}
+
+/// What the victim in a run is granted: the host by its name and its address, a secret of it, and a name.
+const GRANTS_OF_ANOTHER: [&str; 4] =
+    ["localhost:{service}", "127.0.0.1:{service}", "127.0.0.1:{tcp}", "other.invalid:{service}"];
+
+/// In the command line of a gateway.
+const GATEWAY: &str = crate::egress::GATEWAY_PART;
 
 /// Name of the copy of the program in the code tree.
 const COPY: &str = "./aseptic";
@@ -110,9 +131,10 @@ impl Place {
         Ok(())
     }
 
-    /// Removes what a breach has done: everything but the lock, made anew.
+    /// Removes what a breach has done: everything is made anew but the lock, and the places of twins, which
+    /// no run knows and which are in use.
     pub(super) fn restore(&self) -> Result<(), DrillError> {
-        for name in ["user", "tree", "shared", "private", "state", "twins"] {
+        for name in ["user", "tree", "shared", "private", "state"] {
             if self.path(name).exists() {
                 remove(&self.path(name))?;
             }
@@ -171,7 +193,7 @@ impl Place {
         let mut host = Ended(Some(host));
         let name = format!("aseptic-drill-run-{unique}");
         let (run, run_target) =
-            self.victim(&scene, &name, &secret).map_err(failed("start a victim in a run"))?;
+            self.victim(&host_target, &object, &name, &secret).map_err(failed("start a victim in a run"))?;
         let run = Ended(Some(run));
         let inherited = File::open(self.path("user/notes.txt")).map_err(failed("open a decoy"))?;
         rustix::io::fcntl_setfd(&inherited, rustix::io::FdFlags::empty())
@@ -179,6 +201,7 @@ impl Place {
         let objects = self.objects();
         let mut pids = processes_with(&[PART, "victim", "run", &name]);
         pids.push(host_target.pid);
+        pids.extend(Some(run_target.gateway).filter(|pid| *pid > 0));
         let small: Vec<PathBuf> = objects.iter().cloned().collect();
         let log = [self.path("state/ledger/log")];
         let trees = [self.path("user"), self.path("tree")];
@@ -212,6 +235,7 @@ impl Place {
     fn scene(&self, id: &str, object: &Path, targets: Vec<Target>) -> Scene {
         Scene {
             id: id.to_owned(),
+            ground: Ground::Sealed,
             place: RunPlace::of_a_run(),
             host: Host {
                 home: self.path("user"),
@@ -254,10 +278,16 @@ impl Place {
         Ok((child, target))
     }
 
-    fn victim(&self, scene: &Scene, name: &str, secret: &str) -> io::Result<(Child, Target)> {
+    /// A run that is granted what `host` serves, where this machine can give a run a network.
+    fn victim(&self, host: &Target, object: &Path, name: &str, secret: &str) -> io::Result<(Child, Target)> {
         let mut words = self.run_arguments();
+        let has_network = aseptic_sandbox::network_support().is_ok();
+        let scene = self.scene("victim", object, if has_network { vec![host.clone()] } else { Vec::new() });
+        for grant in GRANTS_OF_ANOTHER.iter().filter(|_| has_network) {
+            words.extend(["--network".to_owned(), with_ports(grant, host)]);
+        }
         words.extend(["--limit", "wall=10m", "--limit", "grace=1s"].map(str::to_owned));
-        words.extend(["--env".to_owned(), format!("{SCENE}={}", serde_json::to_string(scene)?)]);
+        words.extend(["--env".to_owned(), format!("{SCENE}={}", serde_json::to_string(&scene)?)]);
         words.extend(["--env".to_owned(), format!("{SECRET}={secret}")]);
         let key = (std::process::id() | 0x4000_0000).to_string();
         words.extend(
@@ -267,8 +297,9 @@ impl Place {
         let mut child =
             child.arg(&self.program).args(words).stdout(Stdio::piped()).stderr(Stdio::null()).spawn()?;
         let output = child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
-        let mut output = BufReader::new(output);
-        let target = ready(&mut output)?;
+        let mut target = ready(&mut BufReader::new(output))?;
+        let supervisor = i32::try_from(child.id()).map_err(io::Error::other)?;
+        target.gateway = children_with(supervisor, &[GATEWAY]).first().copied().unwrap_or(0);
         Ok((child, target))
     }
 
