@@ -13,9 +13,9 @@ use crate::failure::Failure;
 
 /// Run machine-learning experiments so that nothing leaks from one to another
 ///
-/// An unmodified program runs sealed: it sees exactly the versioned inputs that its spec names, has no
-/// network, and writes nowhere but into its own outputs, which are kept, content-addressed and recorded
-/// in a ledger that can be verified. No root, no daemon.
+/// An unmodified program runs sealed: it sees exactly the versioned inputs that its spec names, reaches
+/// only the hosts that it is granted, and writes nowhere but into its own outputs, which are kept,
+/// content-addressed and recorded in a ledger that can be verified. No root, no daemon.
 #[derive(Debug, Parser)]
 #[command(name = "aseptic", version, propagate_version = true, after_help = EXAMPLES)]
 #[command(disable_help_subcommand = true, max_term_width = 100)]
@@ -85,6 +85,7 @@ commands! {
     Show(show),
     Logs(logs),
     Export(export),
+    Revoke(revoke),
     Lineage(lineage),
     Dataset(dataset),
     Ledger(ledger),
@@ -94,6 +95,9 @@ commands! {
     /// A process of a drill
     #[command(hide = true)]
     DrillPart(drill_part),
+    /// The gateway of a run
+    #[command(hide = true)]
+    GatewayPart(gateway_part),
     Completions(completions),
 }
 

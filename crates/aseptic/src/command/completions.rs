@@ -1,4 +1,4 @@
-use std::io;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
 use clap::CommandFactory;
@@ -18,7 +18,7 @@ pub(crate) struct Args {
     shell: Shell,
 }
 
-pub(crate) fn run(_context: &mut Context, args: &Args) -> Result<ExitCode, Failure> {
+pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failure> {
     // What is hidden from help would be offered: clap_complete knows no hidden subcommands.
     let all = Cli::command();
     let mut shown = clap::Command::new("aseptic")
@@ -27,6 +27,13 @@ pub(crate) fn run(_context: &mut Context, args: &Args) -> Result<ExitCode, Failu
         .disable_help_subcommand(true)
         .args(all.get_arguments())
         .subcommands(all.get_subcommands().filter(|command| !command.is_hide_set()));
-    clap_complete::generate(args.shell, &mut shown, "aseptic", &mut io::stdout());
+    let mut script = Vec::new();
+    clap_complete::generate(args.shell, &mut shown, "aseptic", &mut script);
+    let mut script = String::from_utf8_lossy(&script).into_owned();
+    if args.shell == Shell::Zsh {
+        // A colon ends the description of a value there, and what follows is executed.
+        script = script.replace(":HOST:PORT", ":HOST\\:PORT");
+    }
+    context.written(io::stdout().write_all(script.as_bytes()));
     Ok(ExitCode::SUCCESS)
 }

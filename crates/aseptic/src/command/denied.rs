@@ -2,16 +2,23 @@
 
 use std::fmt::Write as _;
 
-use aseptic_model::{Denied, RunRecord};
+use aseptic_model::{Denied, RunRecord, Status};
 
 use crate::table::{columns, command};
 
 /// Rows shown under one advice.
 const ROWS: usize = 10;
 
+/// Whether something of a job was denied that is known without looking at its attempts.
+pub(crate) fn is_seen(record: &RunRecord) -> bool {
+    let unlisted = record.egress.as_ref().map_or(0, |egress| egress.unlisted_denials);
+    record.status != Status::Denied && (!record.denied.is_empty() || unlisted > 0)
+}
+
 /// Everything denied, grouped by what would help.
 pub(crate) fn describe(record: &RunRecord) -> String {
-    let unlisted = record.observed.map_or(0, |observed| observed.unlisted);
+    let of_network = record.egress.as_ref().map_or(0, |egress| egress.unlisted_denials);
+    let unlisted = record.observed.map_or(0, |observed| observed.unlisted) + of_network;
     if record.denied.is_empty() && unlisted == 0 {
         return "  denied: nothing that is on this machine".to_owned();
     }
@@ -41,35 +48,57 @@ pub(crate) fn describe(record: &RunRecord) -> String {
 
 fn row(denied: &Denied) -> [String; 4] {
     let why = denied.reason.map_or("", |reason| reason.as_str());
-    let times = if denied.count == 1 { "once".to_owned() } else { format!("{} times", denied.count) };
-    [denied.action.clone(), denied.target.clone(), times, why.to_owned()]
+    [denied.action.clone(), denied.target.clone(), times(denied.count), why.to_owned()]
 }
 
-/// What programs print when something is not there, not writable or not reachable.
-const SIGNS: [&str; 15] = [
+pub(crate) fn times(count: u64) -> String {
+    if count == 1 { "once".to_owned() } else { format!("{count} times") }
+}
+
+/// What programs print when something is not there or not writable.
+const SIGNS: [&str; 8] = [
     "FileNotFoundError",
     "PermissionError",
     "No such file or directory",
     "Permission denied",
     "Operation not permitted",
     "Read-only file system",
+    "LocalEntryNotFoundError",
+    "command not found",
+];
+
+/// What programs print when a host is not reached.
+const NETWORK_SIGNS: [&str; 9] = [
     "Network is unreachable",
     "Name or service not known",
     "Temporary failure in name resolution",
     "Could not resolve host",
     "NameResolutionError",
     "Connection refused",
+    "Connection reset",
+    "Connection aborted",
     "ConnectionError",
-    "LocalEntryNotFoundError",
-    "command not found",
 ];
 
 /// Whether a failed run may have failed at a wall: its program was not found, or the end of what it printed
 /// says what a denied attempt looks like.
 pub(crate) fn looks_denied(record: &RunRecord, tail: &[u8]) -> bool {
     let tail = String::from_utf8_lossy(tail);
-    matches!(record.exit_code, Some(126 | 127)) || SIGNS.iter().any(|sign| tail.contains(sign))
+    let mut signs = SIGNS.iter().chain(&NETWORK_SIGNS);
+    matches!(record.exit_code, Some(126 | 127)) || signs.any(|sign| tail.contains(sign))
 }
+
+/// Whether it may have failed at the network although nothing of that was denied. Everything that is denied
+/// there is listed, so there is nothing to explain.
+pub(crate) fn looks_unreachable(record: &RunRecord, tail: &[u8]) -> bool {
+    let tail = String::from_utf8_lossy(tail);
+    record.egress.as_ref().is_some_and(|egress| egress.complete)
+        && NETWORK_SIGNS.iter().any(|sign| tail.contains(sign))
+}
+
+/// What to look at then.
+pub(crate) const UNREACHABLE: &str = "of the network nothing was denied: look whether this machine reaches what is \
+     granted. `localhost` in a run is the run itself; a server of this machine is `--network 127.0.0.1:PORT`";
 
 /// The command that was typed, with `--explain`.
 pub(crate) fn explained(mut words: Vec<String>) -> String {

@@ -13,7 +13,7 @@ use crate::table::table;
 
 /// Attack sealed runs of this machine and show that every wall holds
 ///
-/// A red team tries to get out of a sealed run and across to another one, by more than a hundred ways.
+/// A red team tries to get out of a sealed run and across to another one, by more than two hundred ways.
 /// Each attempt is made once more without walls, where it must succeed: an attempt that fails everywhere
 /// proves nothing, and is reported as broken. Nothing is sent to another machine, no root is needed, and
 /// nothing is left behind but a report in the store and an entry in the ledger.

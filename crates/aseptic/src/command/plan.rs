@@ -80,7 +80,8 @@ pub(crate) fn describe(plan: &Plan, digest: &str) -> String {
     }
     let host = &plan.environment.host;
     rows.push(["host".to_owned(), format!("Linux {} {}, {}", host.kernel, host.architecture, host.cpu)]);
-    let network: Vec<_> = plan.network.iter().map(ToString::to_string).collect();
+    let mut network: Vec<_> = plan.network.iter().map(ToString::to_string).collect();
+    network.extend(plan.observe_network.then(|| "observe".to_owned()));
     let network = if network.is_empty() { "none".to_owned() } else { network.join(" ") };
     rows.push(["network".to_owned(), network]);
     if let Some(ports) = &plan.ports {
@@ -108,6 +109,9 @@ pub(crate) fn describe(plan: &Plan, digest: &str) -> String {
         ("scratch", limits.scratch_bytes.map(size)),
         ("scratch-files", limits.scratch_files.map(|files| files.to_string())),
         ("outputs", limits.outputs_bytes.map(size)),
+        ("connections", limits.connections.map(|count| count.to_string())),
+        ("traffic", limits.traffic_bytes.map(size)),
+        ("bandwidth", limits.bandwidth_bytes.map(|bytes| format!("{}/s", size(bytes)))),
     ] {
         rows.extend(value.map(|value| [format!("limit {key}"), value]));
     }

@@ -2,11 +2,12 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use aseptic_model::{
-    ByteSize, Clock, ExperimentName, Gpus, Grant, InputName, InputRef, RunRecord, Status, describe_ms,
+    ByteSize, Clock, ExperimentName, Gpus, InputName, InputRef, RunRecord, Status, describe_ms,
 };
 use aseptic_runner::{Attempts, CodeChoice, Request};
+use clap::ValueHint;
 
-use super::denied;
+use super::{denied, network};
 use crate::context::{Context, Shown, directory_of, home_directory, program_directories};
 use crate::failure::{Failure, RUN_DENIED, RUN_FAILED, RUN_LIMITED};
 use crate::signals::Caught;
@@ -16,8 +17,8 @@ use crate::terminal::Console;
 ///
 /// The job sees its code at /work (a private copy of the working tree without what .gitignore and
 /// .asepticignore name), its inputs read-only at /data/NAME, and writes results to /out ($ASEPTIC_OUT).
-/// It has no network, its own /tmp and $HOME, and none of your environment variables. What it leaves in
-/// /out and /work is kept.
+/// It has no network but what `--network` or the spec grants, its own /tmp and $HOME, and none of your
+/// environment variables. What it leaves in /out and /work is kept.
 ///
 /// Of its standard streams, those that are a terminal here are on a terminal of its own, which has your
 /// keyboard, Ctrl-C and Ctrl-Z unless the output goes into a pipe; Ctrl-\ three times ends a job that takes no
@@ -48,6 +49,8 @@ Examples:
   aseptic run --data train=digits@2 --limit wall=1h -- python3 train.py --epochs 3
   aseptic run --data model=run:train/out/model.joblib -- python3 evaluate.py
   aseptic run --explain -- python3 train.py /home/me/digits.csv
+  aseptic run --network huggingface.co:443 --network '*.hf.co:443' -- python3 fetch.py
+  aseptic run --network observe -- python3 fetch.py
   aseptic run --json train > result.json
   aseptic run -- python3 -i
   xz -dc rows.csv.xz | aseptic run -- python3 count.py";
@@ -58,35 +61,39 @@ pub(crate) struct Wanted {
     /// Experiment of the spec
     experiment: Option<ExperimentName>,
     /// Input at /data/NAME: DATASET, DATASET@VERSION or run:RUN/PATH
-    #[arg(long, value_name = "NAME=REF", value_parser = pair::<InputName, InputRef>)]
+    #[arg(long, value_name = "NAME=REF", value_hint = ValueHint::Other, value_parser = pair::<InputName, InputRef>)]
     data: Vec<(InputName, InputRef)>,
     /// Parameter in $ASEPTIC_PARAMS: a number, true, false or text
-    #[arg(long, value_name = "K=V", value_parser = param)]
+    #[arg(long, value_name = "K=V", value_hint = ValueHint::Other, value_parser = param)]
     param: Vec<(String, serde_json::Value)>,
-    /// Network destination to grant
-    #[arg(long, value_name = "HOST:PORT")]
-    network: Vec<Grant>,
+    /// Network destination to grant, or `observe` to let nothing more through and list what the job wants
+    ///
+    /// HOST is a name, all names below one (*.example.org) or an address; 127.0.0.1:PORT is a port of this
+    /// machine. The name that the client asks for in TLS or HTTP must be that of the grant, unless `,tls=any`
+    /// follows. Repeat the option for several destinations.
+    #[arg(long, value_name = "HOST:PORT|observe", value_hint = ValueHint::Other)]
+    network: Vec<network::Wish>,
     /// Limit: wall=1h, grace=30s, memory=4GiB, cpus=2, processes=512, files=1024, scratch=10GiB,
-    /// scratch-files=100000, outputs=1GiB
-    #[arg(long, value_name = "K=V", value_parser = pair::<String, String>)]
+    /// scratch-files=100000, outputs=1GiB, connections=100, traffic=10GiB, bandwidth=10MiB (a second)
+    #[arg(long, value_name = "K=V", value_hint = ValueHint::Other, value_parser = pair::<String, String>)]
     limit: Vec<(String, String)>,
     /// Environment variable for the job
-    #[arg(long, value_name = "K=V", value_parser = pair::<String, String>)]
+    #[arg(long, value_name = "K=V", value_hint = ValueHint::Other, value_parser = pair::<String, String>)]
     env: Vec<(String, String)>,
     /// Python environment: a venv or an interpreter [default: the spec's, else $VIRTUAL_ENV]
     #[arg(long, value_name = "PATH")]
     python: Option<PathBuf>,
     /// Element that may go unenforced, by name, such as memory; the record says so
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_hint = ValueHint::Other)]
     accept: Vec<String>,
     /// NVIDIA GPU to use: a number, several with commas, or `all`
-    #[arg(long, value_name = "N|all")]
+    #[arg(long, value_name = "N|all", value_hint = ValueHint::Other)]
     gpu: Option<Gpus>,
     /// TCP port of the run's own loopback that may be used [default: all]
-    #[arg(long, value_name = "PORT")]
+    #[arg(long, value_name = "PORT", value_hint = ValueHint::Other)]
     port: Vec<u16>,
     /// Uptime and monotonic clock: `host`, or `own` to begin with the run [default: host]
-    #[arg(long, value_name = "CLOCK")]
+    #[arg(long, value_name = "CLOCK", value_hint = ValueHint::Other)]
     clock: Option<Clock>,
     /// Code directory [default: that of the spec, else this one]
     #[arg(long, value_name = "DIR", conflicts_with = "no_code")]
@@ -109,6 +116,10 @@ impl Wanted {
             (None, None) => CodeChoice::Directory(PathBuf::from(".")),
         };
         let active = std::env::var_os("VIRTUAL_ENV").map(PathBuf::from);
+        let grant = |wish: &network::Wish| match wish {
+            network::Wish::Grant(grant) => Some(grant.clone()),
+            network::Wish::Observe => None,
+        };
         Request {
             spec,
             project: context.project_option(),
@@ -116,7 +127,9 @@ impl Wanted {
             command: self.command.clone(),
             data: self.data.clone(),
             params: self.param.clone(),
-            network: self.network.clone(),
+            network: self.network.iter().filter_map(grant).collect(),
+            observe_network: self.network.iter().any(|wish| matches!(wish, network::Wish::Observe)),
+            proxy: network::proxy(),
             limits: self.limit.clone(),
             python: self.python.clone(),
             default_python: active,
@@ -150,8 +163,10 @@ pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failur
         context.document(&record)?;
     }
     summarise(context, &record);
-    if record.observed.is_some() {
+    if record.observed.is_some() || denied::is_seen(&record) {
         context.complain(denied::describe(&record));
+    } else if record.status == Status::Failed && denied::looks_unreachable(&record, &tail) {
+        context.say(format_args!("  help: {}", denied::UNREACHABLE));
     } else if record.status == Status::Failed && denied::looks_denied(&record, &tail) {
         let again = denied::explained(std::env::args().collect());
         context.say(format_args!("  help: `{again}` shows what the run was denied and what would allow it"));
@@ -209,6 +224,14 @@ fn summarise(context: &Context, record: &RunRecord) {
     }
     if let Some(usage) = record.usage.as_ref().filter(|_| !not_executed) {
         context.say(format_args!("  used {}", crate::table::usage(usage)));
+    }
+    if let Some(egress) = &record.egress {
+        if let Some(total) = network::total(egress) {
+            context.say(format_args!("  network {total}"));
+        }
+        if let Some(why) = &egress.incomplete_because {
+            context.complain(format_args!("  network: not all of it is counted: {why}"));
+        }
     }
     let files = crate::table::amount(record.outputs.len() as u64, bytes);
     context.say(format_args!("  kept {files}; `aseptic show {}` has everything", record.run));

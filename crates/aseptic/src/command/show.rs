@@ -6,7 +6,7 @@ use aseptic_runner::Shown;
 use serde_json::json;
 
 use super::run::whole_ms;
-use super::{plan, runs};
+use super::{network, plan, runs};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::table;
@@ -118,9 +118,26 @@ fn describe(record: &RunRecord) -> String {
     for skipped in &record.skipped {
         line("not kept", format!("{}: {}", skipped.path, skipped.reason));
     }
+    if let Some(egress) = &record.egress {
+        for used in &egress.grants {
+            let revoked = if used.revoked { ", revoked" } else { "" };
+            line("network", format!("{}  {}{revoked}", used.grant, network::traffic(&used.traffic)));
+        }
+        for host in egress.hosts.iter().filter(|host| host.traffic.connections > 0) {
+            let addresses: Vec<_> = host.addresses.iter().map(ToString::to_string).collect();
+            line("reached", format!("{}  {}", host.host, addresses.join(" ")));
+        }
+        if let Some(proxy) = &egress.proxy {
+            line("proxy", proxy.clone());
+        }
+        if let Some(why) = &egress.incomplete_because {
+            line("network", format!("not all of it is counted: {why}"));
+        }
+    }
     for denied in &record.denied {
         let why = denied.reason.map_or("", |reason| reason.as_str());
-        line("denied", format!("{} {} ({} times): {why}", denied.action, denied.target, denied.count));
+        let times = super::denied::times(denied.count);
+        line("denied", format!("{} {} ({times}): {why}", denied.action, denied.target));
     }
     let (unlimited, walls): (Vec<_>, Vec<_>) = record.walls.iter().partition(|wall| wall.is_unasked());
     for wall in walls {

@@ -30,6 +30,8 @@ fn help() {
     {
         assert!(world.ok(&[command, action, "--help"]).contains("Usage: aseptic"));
     }
+    let zsh = world.ok(&["completions", "zsh"]);
+    assert!(zsh.contains(":HOST\\:PORT|observe:") && !zsh.contains(":HOST:PORT"), "{zsh}");
     let script = world.ok(&["completions", "bash"]);
     assert!(script.contains("aseptic,drill)") && script.contains("--experiment"));
     assert!(!script.contains("drill-part"), "what is hidden is not offered");

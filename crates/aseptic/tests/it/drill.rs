@@ -54,7 +54,7 @@ fn every_wall_holds_on_this_machine() {
     assert!(fallen.is_empty(), "{fallen:#?}");
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(report["schema"], "aseptic.drill/1");
-    assert!(attempts(&report).len() >= 60);
+    assert!(attempts(&report).len() >= 240);
     assert_eq!(report["held"], attempts(&report).len());
     assert_eq!(texts(&report, "name").len(), attempts(&report).len(), "a name is used twice");
     let families = BTreeSet::from([
@@ -65,6 +65,16 @@ fn every_wall_holds_on_this_machine() {
         "privilege",
         "kernel",
         "network",
+        "dns-tunnelling",
+        "direct-ip",
+        "packets",
+        "icmp",
+        "metadata",
+        "rebinding",
+        "fronting",
+        "other-gateways",
+        "own-gateway",
+        "floods",
         "resources",
         "terminal",
         "persistence",
@@ -91,7 +101,25 @@ fn every_wall_holds_on_this_machine() {
 fn a_wall_that_is_not_there_is_a_breach() {
     // The same attempts where nothing stops them: a drill that still reported a wall would prove nothing.
     let world = World::new();
-    let families = ["channels", "processes", "host-files", "terminal", "persistence", "tampering"];
+    let families = [
+        "channels",
+        "processes",
+        "host-files",
+        "network",
+        "dns-tunnelling",
+        "direct-ip",
+        "packets",
+        "icmp",
+        "metadata",
+        "rebinding",
+        "fronting",
+        "other-gateways",
+        "own-gateway",
+        "floods",
+        "terminal",
+        "persistence",
+        "tampering",
+    ];
     let mut command = vec!["drill", "--without-walls", "--json"];
     command.extend(families.iter().flat_map(|family| ["--family", family]));
     let output = world.output(&command);
@@ -108,7 +136,7 @@ fn a_wall_that_is_not_there_is_a_breach() {
 fn attempts_can_be_listed_and_chosen() {
     let world = World::new();
     let list = world.json(&["drill", "--list", "--json"]);
-    assert!(attempts(&list).len() >= 60);
+    assert!(attempts(&list).len() >= 240);
     assert!(attempts(&list).iter().all(|attempt| attempt["what"].as_str().unwrap().len() > 5));
     assert_snapshot!(world.run(&["drill", "--list", "--family", "kernel"]), @r"
     exit: 0
@@ -126,7 +154,7 @@ fn attempts_can_be_listed_and_chosen() {
     --- stdout
     --- stderr
     error: there is no family `kernels` of attempts
-      help: it has channels, processes, host-files, credentials, privilege, kernel, network, resources, terminal, persistence, tampering
+      help: it has channels, processes, host-files, credentials, privilege, kernel, network, dns-tunnelling, direct-ip, packets, icmp, metadata, rebinding, fronting, other-gateways, own-gateway, floods, resources, terminal, persistence, tampering
       code: drill/family
     ");
     assert!(!world.path("state/runs").exists());

@@ -104,12 +104,12 @@ for _ in range(3):
     let (code, run) = world.run_json(&["--explain", "--data", "d=d", "--", PYTHON, "-c", script]);
     assert_eq!(code, 0, "{run:#}");
     let expected = [
+        "connect 192.0.2.1:443: not-granted",
         "open /work/large/model.bin: not-in-the-run",
         "execute /data/d/x.csv: permissions",
         "open /work/.env: not-in-the-run",
         "write /data/d/new: read-only",
         "write /data/d/x.csv: read-only",
-        "connect 192.0.2.1:443: no-network",
         "open /home/job/.aws/credentials: not-in-the-run",
     ];
     assert_eq!(denied(&run), expected, "{run:#}");
@@ -120,7 +120,7 @@ for _ in range(3):
     assert!(help("/work/large/model.bin").starts_with("the rule `large/` in `.asepticignore`"));
     assert_eq!(help("/work/.env"), "the rule `.env` in `.gitignore` keeps it out of the code");
     assert!(help("/data/d/x.csv").contains("inputs are"));
-    assert!(help("192.0.2.1:443").starts_with("`network = [\"192.0.2.1:443\"]`"));
+    assert!(help("192.0.2.1:443").ends_with("`--network 192.0.2.1:443`"));
     assert!(!help("/home/job/.aws/credentials").contains('`'), "a credential is suggested");
     assert_eq!(entry("192.0.2.1:443")["count"], 3);
 }
@@ -174,6 +174,8 @@ fn a_failure_that_looks_like_a_denial() {
     assert!(!said.contains("--explain"), "it succeeded: {said}");
     let said = stderr(&["--explain", "--", "sh", "-c", "cat /nonsense"]);
     assert!(!said.contains("--explain"), "{said}");
+    let said = stderr(&["--", PYTHON, "-c", "import socket; socket.create_connection(('localhost', 5432))"]);
+    assert!(said.contains("--network 127.0.0.1:PORT") && !said.contains("--explain"), "{said}");
 }
 
 #[test]
@@ -183,7 +185,7 @@ fn without_it_the_record_says_that_nothing_was_observed() {
     assert_eq!((code, run.get("observed")), (1, None));
     assert_eq!(wall(&run, "denied attempts")["state"], "not-enforced");
     let shown = world.ok(&["show", "latest"]);
-    assert!(shown.contains("report      denied attempts: not observed"), "{shown}");
+    assert!(shown.contains("report      denied attempts: files and programs are not observed"), "{shown}");
 }
 
 /// The same job with and without `--explain` ends and prints the same.

@@ -24,6 +24,20 @@ assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, filter, 0, 0) == 0
 os.execvp(sys.argv[at + 1], sys.argv[at + 1:])
 ";
 
+/// Makes netlink sockets for the packet filter fail for what it executes, as in a kernel without one.
+const WITHOUT_NETFILTER: &str = r"
+import ctypes, os, platform, struct, sys
+number = 41 if platform.machine() == 'x86_64' else 198
+step = lambda code, jt, jf, k: struct.pack('HBBI', code, jt, jf, k)
+program = step(0x20, 0, 0, 0) + step(0x15, 0, 5, number) + step(0x20, 0, 0, 16) + step(0x15, 0, 3, 16)
+program += step(0x20, 0, 0, 32) + step(0x15, 0, 1, 12) + step(6, 0, 0, 0x50000 | 93) + step(6, 0, 0, 0x7fff0000)
+program = ctypes.create_string_buffer(program)
+libc = ctypes.CDLL(None)
+filter = ctypes.create_string_buffer(struct.pack('HL', len(program) // 8, ctypes.addressof(program)))
+assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, filter, 0, 0) == 0
+os.execvp(sys.argv[1], sys.argv[1:])
+";
+
 const CLONE3: &str = "435";
 const LANDLOCK_CREATE_RULESET: &str = "444";
 
@@ -148,6 +162,23 @@ fn a_missing_device_node_is_named() {
         touch /mnt/$node; mount --bind /dev/$node /mnt/$node; done && mount --rbind /mnt /dev && exec \"$@\"";
     let prefix = ["unshare", "-Urm", "/bin/sh", "-c", bare, "sh"];
     assert_blocked(&under(&world, &prefix, &["doctor", "--json"]), "devices", "/dev/tty");
+}
+
+#[test]
+fn without_a_packet_filter_a_run_has_no_network_and_a_grant_is_denied() {
+    let world = World::new();
+    let without =
+        |arguments: &[&str]| under(&world, &["/usr/bin/python3", "-S", "-c", WITHOUT_NETFILTER], arguments);
+    let denied = without(&["run", "--network", "example.org:443", "--", "echo", "ran"]);
+    assert_refused(&denied, 126, &["network/unavailable", "rules of the jail's network", "aseptic doctor"]);
+    let plain = without(&["run", "--json", "--", "true"]);
+    let record: Value = serde_json::from_slice(&plain.stdout).unwrap();
+    assert_eq!((&record["status"], &record["egress"]), (&"succeeded".into(), &Value::Null));
+    let doctor = without(&["doctor", "--json"]);
+    let report: Value = serde_json::from_slice(&doctor.stdout).unwrap();
+    let mut findings = report["findings"].as_array().unwrap().iter();
+    let finding = findings.find(|finding| finding["mechanism"] == "granted network").unwrap();
+    assert_eq!((&finding["works"], &finding["needed"]), (&false.into(), &false.into()));
 }
 
 #[test]

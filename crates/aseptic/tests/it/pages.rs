@@ -1,0 +1,62 @@
+//! What the pages show is what there is: their specs are plans, their commands are carried out.
+
+use std::fs;
+use std::path::Path;
+
+use crate::world::World;
+
+/// Blocks of this language on a page.
+fn blocks(page: &str, language: &str) -> Vec<String> {
+    // The directory at run time: an archive of tests runs elsewhere than where it was built.
+    let root = std::env::var_os("CARGO_MANIFEST_DIR").unwrap();
+    let text = fs::read_to_string(Path::new(&root).join("../..").join(page)).unwrap();
+    let start = format!("```{language}\n");
+    let end = |block: &str| block.split("```").next().unwrap().to_owned();
+    text.split(&start).skip(1).map(end).collect()
+}
+
+/// The words of each command, none of which is quoted.
+fn commands(block: &str) -> Vec<Vec<String>> {
+    let line = |line: &str| line.split('#').next().unwrap().split_whitespace().map(str::to_owned).collect();
+    block
+        .lines()
+        .map(line)
+        .filter(|words: &Vec<String>| words.first().is_some_and(|word| word == "aseptic"))
+        .collect()
+}
+
+#[test]
+fn the_first_list_of_a_network() {
+    let world = World::new();
+    world.write(
+        "fetch.py",
+        "import socket
+try:
+    socket.create_connection(('files.example.org', 8080))
+except OSError as error:
+    print(error)
+",
+    );
+    let block = blocks("docs/network.md", "sh").remove(0);
+    let commands = commands(&block);
+    assert_eq!(commands.len(), 3, "{block}");
+    for words in &commands {
+        world.ok(&words[1..]);
+    }
+    let spec = fs::read_to_string(world.path("project/aseptic.toml")).unwrap();
+    assert!(spec.contains("network = [\"files.example.org:8080\"]"), "{spec}");
+}
+
+#[test]
+fn the_specs_are_plans() {
+    for (page, experiment) in [("docs/network.md", "fetch"), ("docs/spec.md", "train")] {
+        let world = World::new();
+        world.write("rows/a", "1");
+        world.ok(&["dataset", "add", "rows", "--name", "digits-train", "--project", "digits"]);
+        let spec = blocks(page, "toml").remove(0).replace("python = \".venv\", ", "");
+        let project = if spec.contains("[project]") { "" } else { "[project]\nname = \"digits\"\n" };
+        world.write("aseptic.toml", format!("{project}{spec}"));
+        let plan = world.json(&["plan", "--json", experiment]);
+        assert_eq!(plan["decision"]["outcome"], "allow", "{page}: {plan:#}");
+    }
+}
