@@ -31,6 +31,9 @@ pub struct Attempt {
     pub evidence: Evidence,
     /// What another run, or the user's terminal, has to do with it.
     pub stage: Stage,
+    /// What its run is granted of the network, as options of `--network`. `{tcp}`, `{tcp6}`, `{udp}` and
+    /// `{service}` are ports of the victim on the host.
+    pub network: &'static [&'static str],
     /// Limits of its run, and those of them that the host need not enforce.
     pub limits: &'static [(&'static str, &'static str)],
     /// Elements of the plan that may go unenforced.
@@ -73,6 +76,7 @@ impl Attempt {
             what,
             evidence: Evidence::Word,
             stage: Stage::Beside,
+            network: &[],
             limits: &[],
             accept: &[],
             may_be_killed: false,
@@ -109,6 +113,12 @@ impl Attempt {
     /// It is started from a terminal.
     pub(crate) const fn on_terminal(mut self) -> Self {
         self.stage = Stage::Terminal;
+        self
+    }
+
+    /// Its run has these grants.
+    pub(crate) const fn network(mut self, network: &'static [&'static str]) -> Self {
+        self.network = network;
         self
     }
 

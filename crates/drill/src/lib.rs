@@ -17,12 +17,15 @@
 
 mod attempt;
 mod decoy;
+mod dns;
 mod family;
 mod marks;
+mod outside;
 mod part;
 mod ring;
 mod said;
 mod scene;
+mod service;
 mod sys;
 mod terminal;
 mod verdict;
@@ -31,10 +34,10 @@ mod victim;
 pub use attempt::{Attempt, Evidence, Family, Stage};
 pub use decoy::{Decoys, SECRET_FILES};
 pub use family::families;
-pub use marks::{Marks, processes_with};
+pub use marks::{Marks, children_with, processes_with};
 pub use part::part;
 pub use ring::{PART, canary, ready};
 pub use said::{Said, last};
-pub use scene::{Host, Place, READY, SCENE, SECRET, Scene, TERMINAL, Target};
+pub use scene::{Ground, Host, Place, READY, SCENE, SECRET, Scene, TERMINAL, Target};
 pub use terminal::{PLACEHOLDER, typed};
 pub use verdict::{Observed, Outcome, judge};

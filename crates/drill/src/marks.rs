@@ -129,13 +129,26 @@ fn start(path: &Path, length: u64) -> io::Result<u64> {
 
 /// The nice value of a process as procfs has it; empty when it is gone or dead.
 fn priority(pid: i32) -> String {
+    let fields = fields(pid);
+    match fields.first().map(String::as_str) {
+        None | Some("Z" | "X" | "") => String::new(),
+        Some(_) => fields.get(16).cloned().unwrap_or_default(),
+    }
+}
+
+/// What procfs has of a process after its name: state, parent, and so on.
+fn fields(pid: i32) -> Vec<String> {
     let status = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
     // The name of the program, in parentheses, may hold anything.
-    let fields: Vec<&str> = status.rsplit(") ").next().unwrap_or("").split(' ').collect();
-    match fields.first() {
-        None | Some(&"Z" | &"X" | &"") => String::new(),
-        Some(_) => fields.get(16).copied().unwrap_or("").to_owned(),
-    }
+    status.rsplit(") ").next().unwrap_or("").split(' ').map(str::to_owned).collect()
+}
+
+/// Children of the process `parent` with `words` in their command line.
+#[must_use]
+pub fn children_with(parent: i32, words: &[&str]) -> Vec<i32> {
+    let mut found = processes_with(words);
+    found.retain(|pid| fields(*pid).get(1).and_then(|field| field.parse().ok()) == Some(parent));
+    found
 }
 
 /// Process ids with `words` one after another in their command line.

@@ -5,7 +5,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufRead, BufReader, Read, Write};
-use std::net::IpAddr;
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -15,11 +15,11 @@ use rustix::process::Signal;
 use crate::attempt::{Attempt, Stage};
 use crate::decoy::Decoys;
 use crate::marks::{Marks, list, processes_with};
-use crate::scene::{Host, Place, READY, SCENE, SECRET, Scene, Target};
+use crate::outside;
+use crate::scene::{Ground, Host, Place, READY, SCENE, SECRET, Scene, Target};
 use crate::sys::{net, process};
 use crate::terminal::typed;
 use crate::verdict::Observed;
-use crate::victim::OUTSIDE;
 
 /// Name of this program's part, in the command lines of its processes.
 pub const PART: &str = "drill-part";
@@ -82,6 +82,8 @@ fn observe(attempt: &Attempt, id: &str, directory: &Path) -> io::Result<Observed
     // As a careless program would leave it to those that it starts.
     let inherited = File::open(scene.host.home.join("notes.txt"))?;
     rustix::io::fcntl_setfd(&inherited, rustix::io::FdFlags::empty())?;
+    let listener = TcpListener::bind(outside::at(outside::JOB, 0))?;
+    rustix::io::fcntl_setfd(&listener, rustix::io::FdFlags::empty())?;
     if attempt.plants() {
         tell(attempt, &scene, &canary, "plant")?;
     }
@@ -155,19 +157,19 @@ fn make(id: &str, directory: &Path, canary: &str) -> io::Result<Scene> {
     rustix::mount::mount("proc", "/proc", "proc", flags, None)?;
     rustix::mount::mount("tmpfs", directory, "tmpfs", MountFlags::empty(), None)?;
     net::loopback_up()?;
-    for (alias, address) in OUTSIDE.into_iter().enumerate() {
-        match address.parse().map_err(io::Error::other)? {
-            IpAddr::V4(address) => net::add_address(alias, address)?,
-            IpAddr::V6(address) => {
-                let _ = net::add_address_6(address); // A kernel without IPv6.
-            }
+    outside::add_addresses()?;
+    // Where there is none of these, its attempts prove nothing.
+    let _ = fs::write("/proc/sys/net/ipv4/ping_group_range", "0 0");
+    for setting in ["accept_source_route", "accept_local"] {
+        for interface in ["all", "lo"] {
+            let _ = fs::write(format!("/proc/sys/net/ipv4/conf/{interface}/{setting}"), "1");
         }
     }
-    let _ = fs::write("/proc/sys/net/ipv4/ping_group_range", "0 0");
     let at = |name: &str| directory.join(name);
     let tree = at("tree");
     let scene = Scene {
         id: id.to_owned(),
+        ground: Ground::Open,
         place: Place {
             data: at("data"),
             out: at("out"),
@@ -199,9 +201,16 @@ fn victim(scene: &Scene, canary: &str) -> io::Result<(Child, Target)> {
         .env(SECRET, canary)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
         .spawn()?;
-    let target = ready(&mut BufReader::new(child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?))?;
-    Ok((child, target))
+    match ready(&mut BufReader::new(child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?)) {
+        Ok(target) => Ok((child, target)),
+        Err(error) => {
+            let mut why = String::new();
+            child.stderr.take().ok_or(io::ErrorKind::BrokenPipe)?.read_to_string(&mut why)?;
+            Err(io::Error::other(format!("{error}: {}", why.trim())))
+        }
+    }
 }
 
 /// Waits until a victim says that it is ready.

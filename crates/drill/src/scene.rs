@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::Said;
+
 /// Environment variable with the scene as JSON.
 pub const SCENE: &str = "DRILL_SCENE";
 /// Environment variable of victims with their canary.
@@ -19,12 +21,23 @@ pub const READY: &str = "ready ";
 pub struct Scene {
     /// Of this attempt; on the command line of its processes, so that they can be found from outside.
     pub id: String,
+    /// Where it is.
+    pub ground: Ground,
     /// The places that a run has.
     pub place: Place,
     /// What lies outside of it.
     pub host: Host,
     /// Processes that hold a canary, in another run and outside of all.
     pub targets: Vec<Target>,
+}
+
+/// Where an attempt is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Ground {
+    /// In a sealed run.
+    Sealed,
+    /// Where no walls are.
+    Open,
 }
 
 /// The places of a run.
@@ -94,6 +107,10 @@ pub struct Target {
     pub tcp6: u16,
     /// Port of its UDP socket on 127.0.0.1.
     pub udp: u16,
+    /// Port on 127.0.0.1 of its service that answers for several names.
+    pub service: u16,
+    /// The process id of its gateway, or 0.
+    pub gateway: i32,
     /// Number of its key, or 0.
     pub keyring: i32,
     /// Its socket in the file system.
@@ -115,12 +132,43 @@ impl Scene {
         Err(last)
     }
 
+    /// Asks who stands for a host of the Internet: what a run is granted is its.
+    pub(crate) fn host(&self) -> io::Result<&Target> {
+        self.targets.last().ok_or_else(|| io::Error::other("there is nobody to attack"))
+    }
+
+    /// Tries every way, each with its name. Of a run, one that leads there is enough; where no walls are, each
+    /// has to, or it proves nothing.
+    pub(crate) fn each<T>(
+        &self,
+        ways: impl IntoIterator<Item = (&'static str, T)>,
+        mut ask: impl FnMut(T) -> io::Result<Said>,
+    ) -> io::Result<Said> {
+        let mut last = Said::Refused("nothing to try".to_owned());
+        for (name, way) in ways {
+            let said = ask(way).unwrap_or_else(|error| Said::Refused(error.to_string()));
+            last = match (self.ground, said) {
+                (Ground::Sealed, Said::Refused(why)) => Said::Refused(format!("{name}: {why}")),
+                (ground, Said::Reached(what)) => {
+                    let reached = Said::Reached(format!("{what} ({name})"));
+                    if ground == Ground::Sealed {
+                        return Ok(reached);
+                    }
+                    reached
+                }
+                (Ground::Open, Said::Refused(why)) => return Said::tried(format_args!("{name}: {why}")),
+                (_, said) => return Ok(said),
+            };
+        }
+        Ok(last)
+    }
+
     /// Every process that may be a target: those that are visible, and the numbers known from elsewhere.
     pub(crate) fn processes(&self) -> Vec<i32> {
         let own = rustix::process::getpid().as_raw_nonzero().get();
         let visible = std::fs::read_dir("/proc").into_iter().flatten().flatten();
         let visible = visible.filter_map(|entry| entry.file_name().to_str()?.parse().ok());
-        let known = self.targets.iter().map(|target| target.pid);
+        let known = self.targets.iter().flat_map(|target| [target.pid, target.gateway]);
         let mut all: Vec<i32> = known.chain(visible).filter(|pid| *pid != own && *pid > 0).collect();
         all.sort_unstable();
         all.dedup();

@@ -2,15 +2,17 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::net::{IpAddr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{TcpListener, UdpSocket};
 use std::os::fd::AsRawFd;
 use std::os::linux::net::SocketAddrExt;
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{UnixDatagram, UnixListener};
 use std::thread;
 use std::time::Duration;
 
 use crate::decoy::BITS;
+use crate::outside::{self, greet_udp};
 use crate::scene::{READY, Scene, Target};
+use crate::service::{self, Care};
 use crate::sys::{ipc, process};
 
 /// Which victim this is.
@@ -24,20 +26,8 @@ pub(crate) enum Role {
     Ring,
 }
 
-/// Addresses of the outside world, which the twin's network has on its loopback interface.
-pub(crate) const OUTSIDE: [&str; 8] = [
-    "169.254.169.254", // Metadata of most clouds.
-    "169.254.170.2",   // Credentials of container tasks.
-    "100.100.100.200", // Metadata of one more cloud.
-    "198.51.100.1",    // Addresses that documents use, for any host of the Internet.
-    "10.1.2.3",
-    "192.168.1.1",
-    "fd00:ec2::254",
-    "2001:db8::1",
-];
-
-/// The port on which the outside world listens.
-pub(crate) const OUTSIDE_PORT: u16 = 80;
+/// Name of the socket in the directory of a run on which it is asked to give a grant back.
+pub(crate) const REVOCATIONS: &str = "revoke";
 
 /// Name of a victim's socket file.
 const SOCKET: &str = "agent.sock";
@@ -111,21 +101,17 @@ fn clean_up(scene: &Scene, target: &Target) {
 }
 
 fn sockets(role: Role, scene: &Scene, target: &mut Target, canary: &'static [u8; 16]) -> io::Result<()> {
-    let tcp = TcpListener::bind("127.0.0.1:0")?;
+    let (any, any_6) = any_address(role);
+    let tcp = TcpListener::bind(any)?;
     target.tcp = tcp.local_addr()?.port();
     greet_tcp(tcp, canary);
-    if let Ok(tcp) = TcpListener::bind("[::1]:0") {
+    if let Ok(tcp) = TcpListener::bind(any_6) {
         target.tcp6 = tcp.local_addr()?.port();
         greet_tcp(tcp, canary);
     }
     let udp = UdpSocket::bind("127.0.0.1:0")?;
     target.udp = udp.local_addr()?.port();
-    thread::spawn(move || {
-        let mut byte = [0];
-        while let Ok((_, from)) = udp.recv_from(&mut byte) {
-            let _ = udp.send_to(canary, from); // Whoever is gone gets none.
-        }
-    });
+    greet_udp(udp, canary);
     target.socket = match role {
         Role::Host => scene.host.home.join(SOCKET),
         Role::Run | Role::Ring => scene.place.tmp.join(SOCKET),
@@ -135,19 +121,47 @@ fn sockets(role: Role, scene: &Scene, target: &mut Target, canary: &'static [u8;
     greet_unix(UnixListener::bind(format!("/proc/self/fd/{}/{SOCKET}", directory.as_raw_fd()))?, canary);
     let address = std::os::unix::net::SocketAddr::from_abstract_name(&target.name)?;
     greet_unix(UnixListener::bind_addr(&address)?, canary);
-    if role == Role::Ring {
-        for address in OUTSIDE {
-            let address: IpAddr = address.parse().map_err(io::Error::other)?;
-            // A kernel without IPv6 has no such address; its attempts then prove nothing.
-            if let Ok(tcp) = TcpListener::bind(SocketAddr::new(address, OUTSIDE_PORT)) {
-                greet_tcp(tcp, canary);
-            }
-        }
+    network(role, scene, target, canary)
+}
+
+/// Where a victim listens. In the ring, the addresses that stand for names are this machine, too.
+fn any_address(role: Role) -> (&'static str, &'static str) {
+    match role {
+        Role::Ring => ("0.0.0.0:0", "[::]:0"),
+        Role::Run | Role::Host => ("127.0.0.1:0", "[::1]:0"),
     }
+}
+
+/// Serves as a host of the Internet does, or is another run that is granted what that serves.
+fn network(role: Role, scene: &Scene, target: &mut Target, canary: &'static [u8; 16]) -> io::Result<()> {
+    if role == Role::Run {
+        // What is granted to a run depends on what this machine can do.
+        return scene.targets.first().map_or(Ok(()), |host| service::be_the_other(host.service));
+    }
+    let listener = TcpListener::bind(any_address(role).0)?;
+    target.service = listener.local_addr()?.port();
+    if role == Role::Host {
+        service::serve(listener, Care::Each, canary);
+        return Ok(());
+    }
+    service::serve(listener, Care::OneAfterAnother, canary);
+    outside::play(canary)?;
+    target.gateway = target.pid;
+    revocations(scene)?;
+    service::be_the_other(target.service)
+}
+
+/// Where a run is asked to give a grant back.
+fn revocations(scene: &Scene) -> io::Result<()> {
+    let directory = scene.host.state.join("runs/drill/other");
+    fs::create_dir_all(&directory)?;
+    let directory = File::open(directory)?;
+    let socket = UnixDatagram::bind(format!("/proc/self/fd/{}/{REVOCATIONS}", directory.as_raw_fd()))?;
+    std::mem::forget(socket); // Held until this process ends.
     Ok(())
 }
 
-fn greet_tcp(listener: TcpListener, canary: &'static [u8; 16]) {
+pub(crate) fn greet_tcp(listener: TcpListener, canary: &'static [u8; 16]) {
     thread::spawn(move || {
         for mut client in listener.incoming().flatten() {
             let _ = client.write_all(canary); // Whoever is gone gets none.
