@@ -1,6 +1,6 @@
 # Every target is a script in scripts/; each of them runs on its own, too.
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-peers test-vm check bench setup setup-check install clean
+.PHONY: help demo test test-peers test-vm fuzz check bench setup setup-check install clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -11,16 +11,19 @@ demo: ## Build, then show the main job on real data
 test: ## Install what is missing, then pass every test, as root also as an ordinary user
 	scripts/test.sh
 
-test-peers: ## CPython's and the kernel's own tests, and killed supervisors (12 minutes)
+test-peers: ## CPython's and the kernel's own tests, real clients, and killed supervisors (15 minutes)
 	scripts/test-peers.sh
 
 test-vm: ## The tests of the jail on Debian's own kernel, in a virtual machine (minutes, x86-64)
 	scripts/test-vm.sh
 
+fuzz: ## Fuzzers read what comes from a hostile job, a minute each
+	scripts/fuzz.sh
+
 check: ## Format, lints, documentation, dependencies, shell scripts, structure
 	scripts/check.sh
 
-bench: ## Measure runs beside other sandboxes, and inside against outside
+bench: ## Measure runs beside other sandboxes, inside against outside, and the gateway beside relays
 	scripts/bench.sh
 
 setup: ## Install what build and tests need, or say what to install

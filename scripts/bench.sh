@@ -1,21 +1,21 @@
 #!/usr/bin/env bash
-# Builds for release and measures: the start of a run beside other sandboxes, then a program inside against the
-# same program outside.
+# Builds for release and measures: the start of a run beside other sandboxes, a program inside against the same
+# program outside, and the gateway of a run beside other relays.
 #
-#   scripts/bench.sh                           all
-#   scripts/bench.sh start_up|inside|explain   one of them; any further argument goes to it: `start_up --samples 200`
+#   scripts/bench.sh                                  all
+#   scripts/bench.sh start_up|inside|explain|egress   one of them; any further argument goes to it: `start_up --samples 200`
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
 
-parts=(start_up inside explain)
+parts=(start_up inside explain egress)
 case ${1:-} in
-  start_up | inside | explain)
+  start_up | inside | explain | egress)
     parts=("$1")
     shift
     ;;
   ?*)
-    echo "usage: $0 [start_up|inside|explain ARGUMENT…]" >&2
+    echo "usage: $0 [start_up|inside|explain|egress ARGUMENT…]" >&2
     exit 2
     ;;
 esac

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes a Debian machine with a Rust toolchain ready for one task: build, test (the default), demo,
-# peers, bench or check.
+# peers, bench, fuzz or check.
 #
 # As root it installs what is missing, and only that. Otherwise it prints the one command that root has
 # to run, and fails.
@@ -38,17 +38,35 @@ need_python() {
   need python3-venv scripts/find-python.sh
 }
 
+# The tests of the network have a world of their own, with servers and certificates.
+need_testbed() {
+  need curl curl --version
+  need openssl openssl version
+}
+
 need_second_user() {
   ((EUID)) || need passwd command -v useradd
 }
 
-# CPython's tests for Debian's Python, and what the kernel's own tests are built with.
+# CPython's tests for Debian's Python, what the kernel's own tests are built with, and clients and servers.
 need_peers() {
   local python
   python=$(/usr/bin/python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null || true)
   need "libpython$python-testsuite" test -e "/usr/lib/python$python/test/test_os.py"
   need libcap-dev test -e /usr/include/sys/capability.h
   need xz-utils xz --version
+  need git git --version
+  need nodejs node --version
+  need default-jdk-headless javac --version
+  need postgresql ls /usr/lib/postgresql/*/bin/initdb
+  need postgresql-client psql --version
+}
+
+# Relays to measure beside the gateway.
+need_relays() {
+  need haproxy haproxy -v
+  need nginx nginx -v
+  need libnginx-mod-stream test -e /usr/lib/nginx/modules/ngx_stream_module.so
 }
 
 # Other sandboxes to measure beside ours. Not all work everywhere; the result says which do not.
@@ -70,14 +88,18 @@ need_machine() {
 
 case $task in
   build) need_build ;;
-  test) need_build && need_jail && need_python && need_second_user ;;
+  test) need_build && need_jail && need_python && need_testbed && need_second_user ;;
   demo) need_build && need_jail && need_python ;;
-  peers) need_build && need_jail && need_python && need_second_user && need_peers ;;
-  bench) need_build && need_jail && need_python && need_second_user && need_sandboxes && need strace strace --version ;;
+  peers) need_build && need_jail && need_python && need_testbed && need_second_user && need_peers ;;
+  bench)
+    need_build && need_jail && need_python && need_testbed && need_second_user && need_sandboxes && need_relays
+    need strace strace --version
+    ;;
   vm) need_build && need_python && need_machine ;;
+  fuzz) need_build && need g++ g++ --version ;;
   check) need_build && need_python && need shellcheck shellcheck --version ;;
   *)
-    echo "usage: $0 [build|test|demo|peers|bench|vm|check]" >&2
+    echo "usage: $0 [build|test|demo|peers|bench|vm|fuzz|check]" >&2
     exit 2
     ;;
 esac

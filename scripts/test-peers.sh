@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Tests by other people, and tests by force: CPython's regression tests inside and outside, the kernel's own
-# tests of what the walls rest on, and many runs whose supervisors are killed.
+# tests of what the walls rest on, real clients and servers through the network of runs, and many runs whose
+# supervisors are killed.
 #
-#   scripts/test-peers.sh                       all of them
-#   scripts/test-peers.sh cpython|kernel|stress only these; what follows `--` goes to the last one
+#   scripts/test-peers.sh                              all of them
+#   scripts/test-peers.sh cpython|kernel|egress|stress only these; what follows `--` goes to the last one
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
@@ -15,35 +16,63 @@ trap '[[ -z $place ]] || rm -rf -- "$place"' EXIT
 parts=()
 while (($#)) && [[ $1 != -- ]]; do
   case $1 in
-    cpython | kernel | stress) parts+=("$1") ;;
+    cpython | kernel | egress | stress) parts+=("$1") ;;
     *)
-      echo "usage: $0 [cpython] [kernel] [stress] [-- ARGUMENT…]" >&2
+      echo "usage: $0 [cpython] [kernel] [egress] [stress] [-- ARGUMENT…]" >&2
       exit 2
       ;;
   esac
   shift
 done
 (($# == 0)) || shift
-((${#parts[@]})) || parts=(kernel cpython stress)
+((${#parts[@]})) || parts=(kernel cpython egress stress)
 
 scripts/setup.sh peers
 cargo build --locked -p aseptic
 python=$(scripts/find-python.sh)
 aseptic=$PWD/target/debug/aseptic
+clients=bench/scratch/clients
 
-# As an ordinary user: only the modules that ask who runs them, with copies, for the checkout may lie where
-# this user cannot go.
-cpython_as_user() {
+# A directory that an ordinary user can read, for the checkout may lie where he cannot go.
+make_place() {
+  [[ -z $place ]] || return 0
   place=$(mktemp -d /var/tmp/aseptic-peers.XXXXXX)
   chmod 755 "$place"
-  cp -- "$aseptic" scripts/peers/cpython.py scripts/peers/cpython.toml "$place/"
-  chmod -R go+rX "$place"/{aseptic,cpython.py,cpython.toml}
+  cp -- "$aseptic" "$place/"
+}
+
+as_user() {
+  chmod -R go+rX "$place"
   (
     cd /
     setpriv --reuid "$user" --regid "$user" --init-groups --inh-caps=-all \
-      env --ignore-environment "HOME=/" "USER=$user" "LOGNAME=$user" PATH=/usr/local/bin:/usr/bin:/bin \
-      "$python" "$place/cpython.py" --aseptic "$place/aseptic" --subset "$@"
+      env --ignore-environment "HOME=/" "USER=$user" "LOGNAME=$user" PATH=/usr/local/bin:/usr/bin:/bin "$@"
   )
+}
+
+# As an ordinary user: only the modules that ask who runs them.
+cpython_as_user() {
+  make_place
+  cp -- scripts/peers/cpython.py scripts/peers/cpython.toml "$place/"
+  as_user "$python" "$place/cpython.py" --aseptic "$place/aseptic" --subset "$@"
+}
+
+# A Python environment with the clients that PyPI has.
+make_environment() {
+  if ! "$clients/bin/python" -c 'import psycopg, pyarrow' 2>/dev/null; then
+    mkdir -p "${clients%/*}"
+    "$python" -m venv --clear "$clients"
+    "$clients/bin/pip" install --quiet --disable-pip-version-check 'psycopg[binary]' pyarrow
+  fi
+}
+
+egress_as_user() {
+  make_place
+  mkdir -p "$place/scripts/peers"
+  cp -R -- scripts/testbed "$place/scripts/"
+  cp -R -- scripts/peers/egress "$place/scripts/peers/"
+  cp -R --no-dereference -- "$clients" "$place/clients"
+  as_user "$python" "$place/scripts/peers/egress" --aseptic "$place/aseptic" --python "$place/clients" "$@"
 }
 
 failed=0
@@ -54,6 +83,11 @@ for part in "${parts[@]}"; do
     cpython)
       "$python" scripts/peers/cpython.py --aseptic "$aseptic" "$@" || failed=1
       ((EUID)) || cpython_as_user "$@" || failed=1
+      ;;
+    egress)
+      make_environment
+      "$python" scripts/peers/egress --aseptic "$aseptic" --python "$clients" "$@" || failed=1
+      ((EUID)) || egress_as_user "$@" || failed=1
       ;;
     stress) "$python" scripts/stress.py --aseptic "$aseptic" "$@" || failed=1 ;;
   esac
