@@ -93,7 +93,8 @@ impl Egress {
         };
         let desk = wanted.then(|| Desk::open(dir)).transpose().map_err(GatewayError::Desk)?;
         let revoked = vec![false; settings.grants.len()];
-        Ok(Self { settings, landlock, state, totals: Totals::default(), revoked, desk, asked: Vec::new() })
+        let totals = Totals::of(settings.grants.len());
+        Ok(Self { settings, landlock, state, totals, revoked, desk, asked: Vec::new() })
     }
 
     /// Connects the jail's network. With grants, returns when the gateway serves it.

@@ -12,6 +12,8 @@ use aseptic_model::{Class, Diagnose, Diagnosis, Grant};
 use aseptic_sandbox::{Confinement, Landlock, confine, resolver_paths};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::totals::is_plain;
+
 /// Name of this program's part.
 pub(crate) const PART: &str = "gateway-part";
 
@@ -135,8 +137,8 @@ impl Gateway {
             Ok(mut reports) => match reports.iter().position(|said| matches!(said, Report::Failed { .. })) {
                 Some(at) => {
                     let why = match reports.remove(at) {
-                        Report::Failed { why } => why,
-                        _ => String::new(),
+                        Report::Failed { why } if is_plain(&why) => why,
+                        _ => "it does not say why".to_owned(),
                     };
                     Said::LastWords(reports, format!("the gateway cannot serve: {why}"))
                 }

@@ -125,10 +125,10 @@ pub fn revoke(
     let event = |grant: &&Grant| Event::GrantRevoked { run: run.clone(), grant: (*grant).clone() };
     home.record(project, meant.iter().map(event).collect())?;
     let directory = home.run_dir(project, &run);
-    let mut cut = 0;
+    let mut cut = 0_u32;
     for grant in meant {
         match ask(&directory, grant) {
-            Ok(Revoked::Cut(connections)) => cut += connections,
+            Ok(Revoked::Cut(connections)) => cut = cut.saturating_add(connections),
             Ok(Revoked::Unknown | Revoked::Ended) => return Err(RevokeError::Over(run)),
             Err(error)
                 if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) =>
