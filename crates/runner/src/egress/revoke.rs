@@ -27,6 +27,9 @@ const SOCKET: &str = "revoke";
 /// Longest text of a grant.
 const GRANT_BYTES_MAX: usize = 512;
 
+/// Most revocations that are read at once.
+const ASKED_MAX: usize = 64;
+
 /// How long the supervisor of the run may take.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
@@ -188,9 +191,10 @@ impl Desk {
         self.0.as_fd()
     }
 
-    /// Everything that was asked. What makes no sense is dropped, and its sender sees the end of the stream.
+    /// What was asked, and not more than some of it at once. What makes no sense is dropped, and its sender sees
+    /// the end of the stream.
     pub(super) fn take(&self) -> Vec<Asked> {
-        std::iter::from_fn(|| self.next().ok()).flatten().collect()
+        std::iter::from_fn(|| self.next().ok()).take(ASKED_MAX).flatten().collect()
     }
 
     fn next(&self) -> rustix::io::Result<Option<Asked>> {
