@@ -126,15 +126,14 @@ fn look(bytes: &[u8], size: usize) -> (usize, Option<Verdict>) {
     let (mut passed, mut shown) = (0, 0);
     while shown < bytes.len() {
         shown = shown.saturating_add(size).min(bytes.len());
-        let held = bytes.get(passed..shown).unwrap_or_default();
-        match inspector.look(held) {
-            Verdict::Pass(length) => {
-                assert!(length <= held.len());
-                passed += length;
+        while let Some(held) = bytes.get(passed..shown).filter(|held| !held.is_empty()) {
+            match inspector.look(held) {
+                Verdict::Pass(0) => break,
+                Verdict::Pass(length) => passed += length,
+                end => return (passed, Some(end)),
             }
-            end => return (passed, Some(end)),
         }
-        assert!(shown - passed < HEAD_BYTES_MAX, "too much is held back");
+        assert!(passed <= shown && shown - passed < HEAD_BYTES_MAX, "too much is held back");
     }
     (passed, None)
 }
