@@ -36,6 +36,15 @@ impl Diagnosis {
     }
 }
 
+/// An error with all that led to it, in one line.
+#[must_use]
+pub fn in_words(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {}", in_words(source)),
+        None => error.to_string(),
+    }
+}
+
 /// An error that can say what to do next.
 pub trait Diagnose: std::error::Error {
     /// The code, class and next step of this error.

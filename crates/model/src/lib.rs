@@ -41,7 +41,7 @@ pub mod spec;
 
 pub use canonical::{CanonicalError, canonical_digest, from_canonical, to_canonical};
 pub use decision::{Decision, Outcome, Reason};
-pub use diagnosis::{Class, Diagnose, Diagnosis};
+pub use diagnosis::{Class, Diagnose, Diagnosis, in_words};
 pub use digest::{Digest, DigestTextError};
 pub use event::{ENTRY_FORMAT, Entry, Event};
 pub use machine::{Clock, ClockError, Gpus, GpusError};
@@ -52,7 +52,7 @@ pub use network::{
 };
 pub use path::{FilePath, FilePathError, escape_bytes};
 pub use plan::{Code, Environment, Host, Input, InputSource, Limits, PLAN_FORMAT, Package, Plan, Python};
-pub use quantity::{ByteSize, QuantityError, Timestamp, describe_ms, parse_duration};
+pub use quantity::{ByteSize, QuantityError, Timestamp, describe_ms, exact_duration, parse_duration};
 pub use record::{
     Denied, DeniedReason, Egress, Given, GrantUse, HostReached, Lineage, Log, Logs, Observed, Output,
     OutputLink, RUN_SCHEMA, RunRecord, Skipped, Status, Traffic, Usage, Wall, WallState,

@@ -4,6 +4,7 @@
 //! temporary file enters a plan, so its digest names what was approved and can be asked for again.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -125,6 +126,17 @@ pub enum InputSource {
         /// The output, or all of them.
         path: Option<FilePath>,
     },
+}
+
+impl fmt::Display for InputSource {
+    /// As a reference in a spec.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dataset { name, version } => write!(f, "{name}@{version}"),
+            Self::Artifact { run, path: None } => write!(f, "run:{run}"),
+            Self::Artifact { run, path: Some(path) } => write!(f, "run:{run}/{path}"),
+        }
+    }
 }
 
 /// The software a job runs on, as found when the plan was made.

@@ -85,6 +85,14 @@ impl FromStr for ByteSize {
     }
 }
 
+impl ByteSize {
+    /// In the largest unit of powers of 1024 that divides it, so that the same number is read back.
+    #[must_use]
+    pub fn exact(self) -> String {
+        in_unit(self.0, &SIZE_UNITS[..4], "B")
+    }
+}
+
 impl fmt::Display for ByteSize {
     /// For people: at most one decimal, in powers of 1024.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -123,6 +131,19 @@ pub fn parse_duration(text: &str) -> Result<Duration, QuantityError> {
     Ok(Duration::from_millis(total))
 }
 
+/// A duration in the largest unit that divides it, so that [`parse_duration`] reads the same back.
+#[must_use]
+pub fn exact_duration(milliseconds: u64) -> String {
+    in_unit(milliseconds, &DURATION_UNITS, "ms")
+}
+
+/// `amount` in the last of `units` that divides it; in the smallest where none does.
+fn in_unit(amount: u64, units: &[(&str, u64)], smallest: &str) -> String {
+    let divides = |(_, factor): &&(&str, u64)| amount >= *factor && amount.is_multiple_of(*factor);
+    let unit = units.iter().rev().find(divides);
+    unit.map_or_else(|| format!("{amount}{smallest}"), |(unit, factor)| format!("{}{unit}", amount / factor))
+}
+
 /// A duration for people: `320 ms`, `4.2 s`, `3 min 5 s`, `2 h 10 min`.
 #[must_use]
 pub fn describe_ms(milliseconds: u64) -> String {
@@ -143,6 +164,12 @@ fn whole_number(digits: &str) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn quantities_are_exact() {
+        assert_eq!(["1GiB", "1025B", "512KiB"], [1 << 30, 1025, 1 << 19].map(|size| ByteSize(size).exact()));
+        assert_eq!(["90s", "2h", "1d", "1500ms"], [90_000, 7_200_000, 86_400_000, 1_500].map(exact_duration));
+    }
 
     #[test]
     fn instants_read_back() {

@@ -64,14 +64,9 @@ pub(crate) fn describe(plan: &Plan, digest: &str) -> String {
         rows.push(["code /work".to_owned(), format!("{} ({amount}{commit})", code.snapshot.short())]);
     }
     for (name, input) in &plan.inputs {
-        let source = match &input.source {
-            aseptic_model::InputSource::Dataset { name, version } => format!("{name}@{version}"),
-            aseptic_model::InputSource::Artifact { run, path: None } => format!("run:{run}"),
-            aseptic_model::InputSource::Artifact { run, path: Some(path) } => format!("run:{run}/{path}"),
-        };
         let amount = table::amount(input.files, input.bytes);
         let labels = table::labels(&input.labels);
-        let text = format!("{} from {source} ({amount}) labels {labels}", input.snapshot.short());
+        let text = format!("{} from {} ({amount}) labels {labels}", input.snapshot.short(), input.source);
         rows.push([format!("input /data/{name}"), text]);
     }
     if let Some(python) = &plan.environment.python {

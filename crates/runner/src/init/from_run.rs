@@ -5,7 +5,10 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use aseptic_model::spec::Spec;
-use aseptic_model::{Clock, Denied, Gpus, Grant, InputSource, Limits, Plan, ProjectName, RunRecord, RunRef};
+use aseptic_model::{
+    ByteSize, Clock, Denied, Gpus, Grant, Input, InputName, Limits, Plan, ProjectName, RunRecord, RunRef,
+    exact_duration,
+};
 
 use super::{InitError, write};
 use crate::egress::{better_denied, spec_line, wanted_of};
@@ -47,14 +50,9 @@ fn describe(plan: &Plan, record: &RunRecord) -> Result<String, InitError> {
         line("params", &inline(params?));
     }
     if !plan.inputs.is_empty() {
-        let inputs = plan.inputs.iter().map(|(name, input)| {
-            let source = match &input.source {
-                InputSource::Dataset { name, version } => format!("{name}@{version}"),
-                InputSource::Artifact { run, path: None } => format!("run:{run}"),
-                InputSource::Artifact { run, path: Some(path) } => format!("run:{run}/{path}"),
-            };
-            pair(name.as_str(), &quoted(&source))
-        });
+        let input =
+            |(name, input): (&InputName, &Input)| pair(name.as_str(), &quoted(&input.source.to_string()));
+        let inputs = plan.inputs.iter().map(input);
         line("data", &inline(inputs.collect()));
     }
     let mut environment = Vec::new();
@@ -110,8 +108,8 @@ fn network(plan: &Plan, record: &RunRecord) -> String {
 
 fn limits(limits: &Limits) -> Vec<String> {
     let usual = Limits::default();
-    let size = |bytes: u64| quoted(&exact_size(bytes));
-    let time = |milliseconds: u64| quoted(&exact_time(milliseconds));
+    let size = |bytes: u64| quoted(&ByteSize(bytes).exact());
+    let time = |milliseconds: u64| quoted(&exact_duration(milliseconds));
     let count = |count: u32| count.to_string();
     let grace = (limits.grace_ms != usual.grace_ms).then_some(limits.grace_ms);
     let processes = (limits.processes != usual.processes).then_some(limits.processes);
@@ -132,22 +130,6 @@ fn limits(limits: &Limits) -> Vec<String> {
     .into_iter()
     .filter_map(|(key, value)| Some(pair(key, &value?)))
     .collect()
-}
-
-/// The size in the largest unit that divides it.
-fn exact_size(bytes: u64) -> String {
-    let units = [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
-    in_unit(bytes, &units, "B")
-}
-
-/// The same for a time in milliseconds.
-fn exact_time(milliseconds: u64) -> String {
-    in_unit(milliseconds, &[("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000)], "ms")
-}
-
-fn in_unit(amount: u64, units: &[(&str, u64)], smallest: &str) -> String {
-    let unit = units.iter().find(|(_, factor)| amount >= *factor && amount.is_multiple_of(*factor));
-    unit.map_or_else(|| format!("{amount}{smallest}"), |(unit, factor)| format!("{}{unit}", amount / factor))
 }
 
 fn gpus_of(gpus: &Gpus) -> String {
@@ -199,12 +181,6 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn quantities_are_exact() {
-        assert_eq!(["1GiB", "1025B", "512KiB"], [1 << 30, 1025, 1 << 19].map(exact_size));
-        assert_eq!(["90s", "2h", "1d", "1500ms"], [90_000, 7_200_000, 86_400_000, 1_500].map(exact_time));
-    }
 
     #[test]
     fn values_are_toml() {
