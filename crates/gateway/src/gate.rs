@@ -68,30 +68,36 @@ impl Gate {
 
     /// Looks at the bytes that came and did not pass yet. `has_ended` tells whether they are the last ones.
     pub(crate) fn look(&mut self, bytes: &[u8], has_ended: impl Fn() -> bool) -> Step {
-        let all = [&self.shown, bytes].concat();
+        let joined;
+        let all = if self.shown.is_empty() {
+            bytes // As nearly always: a body is not copied.
+        } else {
+            joined = [&self.shown, bytes].concat();
+            &joined
+        };
         if bytes.is_empty() {
             // The client has ended. Some servers take that for the end of what is in mind.
-            return if all.is_empty() { Step::Open } else { self.look_at_rest(&all) };
+            return if all.is_empty() { Step::Open } else { self.look_at_rest(all) };
         }
         let step = match &mut self.stage {
-            Stage::First => self.look_first(&all),
-            Stage::Http(inspector) => match look_for_request(inspector, &all) {
+            Stage::First => self.look_first(all),
+            Stage::Http(inspector) => match look_for_request(inspector, all) {
                 Step::Open => {
                     self.stage = Stage::Frames;
-                    look_for_version(&all)
+                    look_for_version(all)
                 }
                 step => Some(step),
             },
-            Stage::Frames => look_for_version(&all),
-            Stage::Tls => Some(self.look_for_hello(hello::again(&all))),
+            Stage::Frames => look_for_version(all),
+            Stage::Tls => Some(self.look_for_hello(hello::again(all))),
         };
         let hurried = std::mem::take(&mut self.hurried);
         match step {
             None => self.show(bytes),
-            Some(Step::More) if has_ended() => self.look_at_rest(&all),
+            Some(Step::More) if has_ended() => self.look_at_rest(all),
             Some(Step::More) if hurried => self.show(bytes),
             Some(Step::More) => {
-                let patience = if self.may_hurry(&all) { QUIET } else { PATIENCE };
+                let patience = if self.may_hurry(all) { QUIET } else { PATIENCE };
                 self.deadline.get_or_insert_with(|| Box::pin(sleep(patience)));
                 Step::More
             }
@@ -149,14 +155,13 @@ impl Gate {
     /// server that takes any method.
     fn look_first(&mut self, all: &[u8]) -> Option<Step> {
         match self.look_for_hello(hello::parse(all)) {
-            Step::Open if http::guess(all) == Guess::Other => look_for_version(all),
-            Step::Open => Some(self.look_for_http(all)),
+            Step::Open => self.look_for_http(all),
             step => Some(step),
         }
     }
 
-    fn look_for_http(&mut self, all: &[u8]) -> Step {
-        match http::guess(all) {
+    fn look_for_http(&mut self, all: &[u8]) -> Option<Step> {
+        Some(match http::guess(all) {
             Guess::Partial => Step::More,
             Guess::Http => {
                 let mut inspector = Inspector::new(match self.target.clone() {
@@ -168,8 +173,8 @@ impl Gate {
                 step
             }
             Guess::Http2 => Step::Refuse(Why::Malformed), // Its requests cannot be read.
-            Guess::Other => Step::Open,
-        }
+            Guess::Other => return look_for_version(all),
+        })
     }
 
     fn look_for_hello(&mut self, hello: Hello) -> Step {
