@@ -2,7 +2,7 @@
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
 use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
@@ -41,9 +41,7 @@ pub fn hand_over(stream: &UnixStream, settings: &Settings, ends: Ends) -> Result
     let start =
         Start { settings, connections_6: ends.connections_6.is_some(), refused: ends.refused.is_some() };
     let frame = frame::to_frame(&start)?;
-    let given =
-        [Some(&ends.names), Some(&ends.connections), ends.connections_6.as_ref(), ends.refused.as_ref()];
-    let given: Vec<BorrowedFd<'_>> = given.into_iter().flatten().map(AsFd::as_fd).collect();
+    let given = ends.descriptors();
     let failed = "give a gateway its settings";
     stream.set_write_timeout(Some(PATIENCE)).map_err(ProtocolError::io(failed))?;
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(ENDS_MAX))];

@@ -6,6 +6,7 @@ use std::os::unix::net::UnixStream;
 use std::rc::Rc;
 use std::time::Duration;
 
+use aseptic_model::in_words;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
@@ -55,17 +56,6 @@ impl ServeError {
     fn io(step: &'static str) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { step, source }
     }
-
-    /// With all that led to it.
-    fn in_words(&self) -> String {
-        let mut words = self.to_string();
-        let mut cause = std::error::Error::source(self);
-        while let Some(error) = cause {
-            words = format!("{words}: {error}");
-            cause = error.source();
-        }
-        words
-    }
 }
 
 /// Serves one run: says that it does, and goes on until its supervisor says that the run is over, or is gone.
@@ -109,7 +99,7 @@ async fn converse(
     let (gateway, parts) = match Parts::start(world, settings, ends) {
         Ok(started) => started,
         Err(error) => {
-            say(&mut writer, &Report::Failed { why: error.in_words() }).await?;
+            say(&mut writer, &Report::Failed { why: in_words(&error) }).await?;
             return Err(error);
         }
     };

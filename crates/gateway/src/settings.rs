@@ -1,6 +1,6 @@
 //! What one gateway is told at its start: all that it will ever let through.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use aseptic_model::Grant;
 use serde::{Deserialize, Serialize};
@@ -68,4 +68,14 @@ pub struct Ends {
     pub connections_6: Option<OwnedFd>,
     /// Netlink socket on which the kernel reports packets that it refused, where it can.
     pub refused: Option<OwnedFd>,
+}
+
+impl Ends {
+    /// Those that are there, in the order of the fields.
+    #[must_use]
+    pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        let Self { names, connections, connections_6, refused } = self;
+        let all = [Some(names), Some(connections), connections_6.as_ref(), refused.as_ref()];
+        all.into_iter().flatten().map(AsFd::as_fd).collect()
+    }
 }

@@ -14,7 +14,7 @@ mod totals;
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd};
+use std::os::fd::BorrowedFd;
 
 use aseptic_gateway::{Ends, Limits, Report, Settings};
 use aseptic_model::{Denied, Egress as Recorded, Plan};
@@ -70,6 +70,7 @@ impl Egress {
     pub(crate) fn start(
         plan: &Plan,
         proxy: Option<&aseptic_gateway::Proxy>,
+        landlock: Landlock,
         dir: &RunDir,
     ) -> Result<Self, GatewayError> {
         let settings = Settings {
@@ -81,10 +82,6 @@ impl Egress {
                 bandwidth_bytes: plan.limits.bandwidth_bytes,
             },
             proxy: proxy.cloned(),
-        };
-        let landlock = match plan.accept.contains("landlock") {
-            true => Landlock::WhereAvailable,
-            false => Landlock::Required,
         };
         let wanted = !settings.grants.is_empty();
         let state = match wanted {
@@ -116,10 +113,7 @@ impl Egress {
     /// Descriptors that become readable when [`Egress::attend`] has something to do.
     pub(crate) fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
         let mut descriptors = match &self.state {
-            State::Quiet(Ends { names, connections, connections_6, refused }) => {
-                let all = [Some(names), Some(connections), connections_6.as_ref(), refused.as_ref()];
-                all.into_iter().flatten().map(AsFd::as_fd).collect()
-            }
+            State::Quiet(ends) => ends.descriptors(),
             State::Serving(gateway) => vec![gateway.descriptor()],
             State::Starting(_) | State::Gone(_) => Vec::new(),
         };
@@ -131,47 +125,61 @@ impl Egress {
     /// blocks for longer than starting a process takes.
     pub(crate) fn attend(&mut self) {
         self.take_revocations();
-        let gone = State::Gone(String::new());
-        self.state = match std::mem::replace(&mut self.state, gone) {
-            State::Quiet(ends) if is_readable(&ends) => match self.late(ends) {
-                Ok(gateway) => State::Serving(gateway),
-                Err(error) => State::Gone(format!("its gateway could not be started: {error}")),
-            },
+        self.state = match self.take_state() {
             State::Serving(mut gateway) => match gateway.hear() {
                 Said::These(reports) => {
-                    reports.into_iter().for_each(|report| self.take_in(report));
+                    self.take_in(reports);
                     State::Serving(gateway)
                 }
                 Said::LastWords(reports, why) => {
-                    reports.into_iter().for_each(|report| self.take_in(report));
+                    self.take_in(reports);
                     State::Gone(why)
                 }
             },
-            state => state,
+            state => self.awakened(state),
         };
         if let State::Gone(_) = self.state {
-            for asked in self.asked.drain(..) {
-                asked.answer(Revoked::Ended);
-            }
+            self.give_up_revocations();
         }
     }
 
-    /// A gateway for a network of which nothing is granted.
-    fn late(&self, ends: Ends) -> Result<Gateway, GatewayError> {
-        Starting::new(self.landlock)?.hand_over(&self.settings, ends)
+    fn take_state(&mut self) -> State {
+        std::mem::replace(&mut self.state, State::Gone(String::new()))
     }
 
-    fn take_in(&mut self, report: Report) {
-        if let Report::Revoked { grant, cut } = &report {
-            if let Some(at) = self.settings.grants.iter().position(|known| known == grant) {
-                self.revoked[at] = true;
+    /// With a gateway, where there was none because nothing is granted and now something came.
+    fn awakened(&self, state: State) -> State {
+        match state {
+            State::Quiet(ends) if is_readable(&ends) => {
+                let starting = Starting::new(self.landlock);
+                match starting.and_then(|starting| starting.hand_over(&self.settings, ends)) {
+                    Ok(gateway) => State::Serving(gateway),
+                    Err(error) => State::Gone(format!("its gateway could not be started: {error}")),
+                }
             }
-            let (done, rest) = std::mem::take(&mut self.asked).into_iter().partition(|a| a.grant == *grant);
-            self.asked = rest;
-            let done: Vec<Asked> = done;
-            done.into_iter().for_each(|asked| asked.answer(Revoked::Cut(*cut)));
+            state => state,
         }
-        self.totals.add(report);
+    }
+
+    fn take_in(&mut self, reports: Vec<Report>) {
+        for report in reports {
+            if let Report::Revoked { grant, cut } = &report {
+                if let Some(at) = self.settings.grants.iter().position(|known| known == grant) {
+                    self.revoked[at] = true;
+                }
+                for asked in self.asked.extract_if(.., |asked| asked.grant == *grant) {
+                    asked.answer(Revoked::Cut(*cut));
+                }
+            }
+            self.totals.add(report);
+        }
+    }
+
+    /// Nobody is there any more who could revoke what was asked for.
+    fn give_up_revocations(&mut self) {
+        for asked in self.asked.drain(..) {
+            asked.answer(Revoked::Ended);
+        }
     }
 
     fn take_revocations(&mut self) {
@@ -193,28 +201,18 @@ impl Egress {
 
     /// What the run had of the network, and what it was denied. No process of the jail is left.
     pub(crate) fn finish(mut self, plan: &Plan) -> (Recorded, Vec<Denied>) {
-        let mut incomplete = None;
-        match std::mem::replace(&mut self.state, State::Gone(String::new())) {
+        // What came last of all may have been too late for its gateway: it is asked all the same.
+        let state = self.take_state();
+        let incomplete = match self.awakened(state) {
             State::Serving(gateway) => {
                 let (reports, why) = gateway.finish();
-                incomplete = why;
-                reports.into_iter().for_each(|report| self.take_in(report));
+                self.take_in(reports);
+                why
             }
-            State::Gone(why) => incomplete = Some(why),
-            // What came last of all may have been too late for its gateway: it is asked all the same.
-            State::Quiet(ends) if is_readable(&ends) => match self.late(ends) {
-                Ok(gateway) => {
-                    let (reports, why) = gateway.finish();
-                    incomplete = why;
-                    reports.into_iter().for_each(|report| self.take_in(report));
-                }
-                Err(error) => incomplete = Some(format!("its gateway could not be started: {error}")),
-            },
-            State::Quiet(_) | State::Starting(_) => {}
-        }
-        for asked in self.asked.drain(..) {
-            asked.answer(Revoked::Ended);
-        }
+            State::Gone(why) => Some(why),
+            State::Quiet(_) | State::Starting(_) => None,
+        };
+        self.give_up_revocations();
         let denied = denials::denied(&self.totals, plan);
         (self.totals.record(&self.settings, &self.revoked, incomplete), denied)
     }
@@ -222,9 +220,8 @@ impl Egress {
 
 fn is_readable(ends: &Ends) -> bool {
     use rustix::event::{PollFd, PollFlags, Timespec, poll};
-    let Ends { names, connections, connections_6, refused } = ends;
-    let all = [Some(names), Some(connections), connections_6.as_ref(), refused.as_ref()];
-    let mut polled: Vec<_> = all.into_iter().flatten().map(|fd| PollFd::new(fd, PollFlags::IN)).collect();
+    let readable = |fd| PollFd::from_borrowed_fd(fd, PollFlags::IN);
+    let mut polled: Vec<_> = ends.descriptors().into_iter().map(readable).collect();
     let now = Timespec { tv_sec: 0, tv_nsec: 0 };
     poll(&mut polled, Some(&now)).is_ok_and(|ready| ready > 0)
 }

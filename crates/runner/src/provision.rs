@@ -105,7 +105,12 @@ pub(crate) fn provision(
 ) -> Result<Provisioned, ProvisionError> {
     let (plan, wanted) = (&planned.plan, &request.streams);
     let has_network = egress::support(home).is_ok();
-    let mut network = has_network.then(|| Egress::start(plan, planned.proxy.as_ref(), dir)).transpose()?;
+    let landlock = match plan.accept.contains("landlock") {
+        true => Landlock::WhereAvailable,
+        false => Landlock::Required,
+    };
+    let proxy = planned.proxy.as_ref();
+    let mut network = has_network.then(|| Egress::start(plan, proxy, landlock, dir)).transpose()?;
     let store = home.store(&plan.project)?;
     let mut mounts = system_mounts(JOB_HOME.as_ref());
     mounts.extend(own_mounts(plan, &store, dir)?);
@@ -148,10 +153,7 @@ pub(crate) fn provision(
         tcp_ports: plan.ports.as_ref().map(|ports| ports.iter().copied().collect()),
         clock: plan.clock,
         network: has_network.then(|| egress::network(plan)),
-        landlock: match plan.accept.contains("landlock") {
-            true => Landlock::WhereAvailable,
-            false => Landlock::Required,
-        },
+        landlock,
         name: run.to_string(),
         limits: limits(plan),
         terminal: wanted.terminal(),

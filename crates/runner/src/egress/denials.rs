@@ -18,10 +18,9 @@ const SUGGESTED_BYTES_MAX: usize = 1_500;
 pub(super) fn denied(totals: &Totals, plan: &Plan) -> Vec<Denied> {
     let denials = totals.denials.iter().map(|((wish, why), count)| (wish, why, *count));
     let refused = denials.clone().filter(|(_, why, _)| **why == Why::NotGranted);
-    let wanted = wanted(refused.clone().filter_map(|(wish, ..)| candidate(wish)));
-    let known = |(wish, ..): (&Wish, &Why, u64)| candidate(wish).filter(|known| !known.guessed);
-    let known: BTreeSet<_> = refused.filter_map(known).map(|known| known.grant).collect();
-    let line = suggestion(plan, &wanted, &known);
+    let candidates: Vec<_> = refused.filter_map(|(wish, ..)| candidate(wish)).collect();
+    let known = candidates.iter().filter(|known| !known.guessed).map(|known| known.grant.clone()).collect();
+    let line = suggestion(plan, &wanted(candidates.into_iter()), &known);
     let mut denied: Vec<(Rank, Denied)> = denials
         .map(|(wish, why, count)| {
             let (rank, reason, help) = advice(wish, why, &line);

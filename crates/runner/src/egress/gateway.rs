@@ -8,7 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use aseptic_gateway::{Conversation, Ends, Order, ProtocolError, Report, Settings};
-use aseptic_model::{Class, Diagnose, Diagnosis, Grant};
+use aseptic_model::{Class, Diagnose, Diagnosis, Grant, in_words};
 use aseptic_sandbox::{Confinement, Landlock, confine, resolver_paths};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
@@ -218,19 +218,11 @@ pub fn gateway_part(words: &[std::ffi::OsString]) -> Result<(), GatewayError> {
         _ => Landlock::Required,
     };
     let told = confine(&Confinement { readable: resolver_paths(), landlock })
-        .map_err(|error| chain(&error))
-        .and_then(|_| aseptic_gateway::receive(&stream).map_err(|error| chain(&error)));
+        .map_err(|error| in_words(&error))
+        .and_then(|_| aseptic_gateway::receive(&stream).map_err(|error| in_words(&error)));
     let (settings, ends) = told.map_err(|why| {
         let _ = aseptic_gateway::say(&stream, &Report::Failed { why: why.clone() });
         GatewayError::Failed(why)
     })?;
-    aseptic_gateway::serve(stream, settings, ends).map_err(|error| GatewayError::Failed(chain(&error)))
-}
-
-/// An error with all that led to it.
-fn chain(error: &dyn std::error::Error) -> String {
-    match error.source() {
-        Some(source) => format!("{error}: {}", chain(source)),
-        None => error.to_string(),
-    }
+    aseptic_gateway::serve(stream, settings, ends).map_err(|error| GatewayError::Failed(in_words(&error)))
 }
