@@ -29,7 +29,7 @@ pub struct AttemptListener {
     /// The jail's root directory.
     root: OwnedFd,
     reader: Reader,
-    /// The jail's network, if it has one.
+    /// The jail's network, if it has one; canonical.
     network: Option<Network>,
 }
 
@@ -169,7 +169,7 @@ fn judge_address(action: Action, address: SocketAddr, network: Option<&Network>)
         || network.is_some_and(|network| match place(ip) {
             Place::Own => true,
             Place::Name => action == Action::Bind || network.has_port(address.port()),
-            Place::Elsewhere => network.canonical().literals.contains(&SocketAddr::new(ip, address.port())),
+            Place::Elsewhere => network.literals.contains(&SocketAddr::new(ip, address.port())),
         });
     match (local, action) {
         (true, Action::Bind) if (1..PORTS_FREE_FROM).contains(&address.port()) => Verdict::Forbidden,

@@ -14,7 +14,7 @@ use crate::compile::{Compiled, Step, compile};
 use crate::error::PrepareError;
 use crate::handed::Handed;
 use crate::init;
-use crate::jail::Jail;
+use crate::jail::{Jail, Network};
 use crate::limits::{Enforcement, Enforcing};
 use crate::message::{FREEZE, Report, START, THAW, receive_first};
 use crate::network::NetworkEnds;
@@ -189,8 +189,9 @@ fn make(
             let Handed { terminal, attempts, network } =
                 Handed::received(jail, handed).ok_or(PrepareError::Vanished)?;
             let opened = Opened::new(opened, jail.watched.len());
-            let attempts =
-                attempts.map(|[listener, root]| AttemptListener::new(listener, root, jail.network.clone()));
+            let attempts = attempts.map(|[listener, root]| {
+                AttemptListener::new(listener, root, jail.network.as_ref().map(Network::canonical))
+            });
             let (enforced, leftovers) = (enforcing.all, Leftovers(compiled));
             Ok(Prepared { process, opened, enforced, terminal, network, attempts, leftovers })
         }
