@@ -11,14 +11,17 @@ const ROWS: usize = 10;
 
 /// Whether something of a job was denied that is known without looking at its attempts.
 pub(crate) fn is_seen(record: &RunRecord) -> bool {
-    let unlisted = record.egress.as_ref().map_or(0, |egress| egress.unlisted_denials);
+    let unlisted = unlisted_of_network(record);
     record.status != Status::Denied && (!record.denied.is_empty() || unlisted > 0)
+}
+
+fn unlisted_of_network(record: &RunRecord) -> u64 {
+    record.egress.as_ref().map_or(0, |egress| egress.unlisted_denials)
 }
 
 /// Everything denied, grouped by what would help.
 pub(crate) fn describe(record: &RunRecord) -> String {
-    let of_network = record.egress.as_ref().map_or(0, |egress| egress.unlisted_denials);
-    let unlisted = record.observed.map_or(0, |observed| observed.unlisted) + of_network;
+    let unlisted = record.observed.map_or(0, |observed| observed.unlisted) + unlisted_of_network(record);
     if record.denied.is_empty() && unlisted == 0 {
         return "  denied: nothing that is on this machine".to_owned();
     }
