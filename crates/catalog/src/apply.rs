@@ -100,8 +100,8 @@ fn applied(connection: &rusqlite::Connection) -> Result<Position, CatalogError> 
     }
 }
 
-struct Fold<'a, 'f> {
-    transaction: &'a Transaction<'a>,
+pub(crate) struct Fold<'a, 'f> {
+    pub(crate) transaction: &'a Transaction<'a>,
     fetch: &'a mut Fetch<'f>,
 }
 
@@ -110,21 +110,38 @@ impl Fold<'_, '_> {
         let project = entry.project.as_str();
         let time = entry.time.as_unix_ms();
         match &entry.event {
-            Event::DatasetAdded { name, version, snapshot, files, bytes, labels } => self.execute(
-                "INSERT INTO dataset_version VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)
-                 ON CONFLICT DO NOTHING",
-                params![
-                    project,
-                    name.as_str(),
-                    version,
-                    snapshot.as_bytes(),
-                    int(*files),
-                    int(*bytes),
-                    json(labels)?,
-                    time,
-                    entry.actor
-                ],
+            Event::DatasetAdded { .. }
+            | Event::DatasetLabelled { .. }
+            | Event::DatasetDescribed { .. }
+            | Event::DatasetShared { .. } => self.dataset(index, entry),
+            Event::ArchiveWritten { object, url, .. } => {
+                self.update(project, object, "archived", url)?;
+                self.change(index, entry, object)
+            }
+            Event::ArchiveRestored { object, .. } => {
+                self.update(project, object, "expired", None::<i64>)?;
+                self.update(project, object, "expired_class", None::<String>)?;
+                self.update(project, object, "restored", time)?;
+                self.change(index, entry, object)
+            }
+            Event::RetentionSet { object, class, .. } => {
+                self.update(project, object, "retention", class.map(|class| class.to_string()))?;
+                self.change(index, entry, object)
+            }
+            Event::RetentionExpired { object, class, .. } => {
+                self.update(project, object, "expired", time)?;
+                self.update(project, object, "expired_class", class.to_string())?;
+                self.change(index, entry, object)
+            }
+            Event::RetentionDefault { kind, class } => self.execute(
+                "INSERT OR REPLACE INTO retention_default VALUES (?1, ?2, ?3)",
+                params![project, kind.as_str(), class.to_string()],
             ),
+            Event::StoreCollected { list: digest, .. } | Event::DrillCompleted { report: digest, .. } => self
+                .execute(
+                    "INSERT INTO kept_object VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+                    params![project, digest.as_bytes()],
+                ),
             Event::RunPlanned { run, plan, code, inputs, .. } => {
                 self.planned(index, entry, run, plan, code.as_ref(), inputs)
             }
@@ -153,7 +170,7 @@ impl Fold<'_, '_> {
                 if sealed == 0 { Ok(()) } else { self.sealed(&entry.project, run, record) }
             }
             // Answer no question of the catalog.
-            Event::RunExported { .. } | Event::GrantRevoked { .. } | Event::DrillCompleted { .. } => Ok(()),
+            Event::RunExported { .. } | Event::GrantRevoked { .. } => Ok(()),
             Event::QuarantineAdded { snapshot, reason } => self.execute(
                 "INSERT INTO quarantine VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
                 params![project, snapshot.as_bytes(), reason, time, entry.actor],
@@ -335,14 +352,18 @@ impl Fold<'_, '_> {
         from_canonical(&bytes).map_err(|error| error.to_string())
     }
 
-    fn execute(&self, sql: &str, params: impl rusqlite::Params) -> Result<(), CatalogError> {
-        self.transaction.prepare_cached(sql)?.execute(params)?;
-        Ok(())
+    pub(crate) fn execute(&self, sql: &str, params: impl rusqlite::Params) -> Result<(), CatalogError> {
+        self.count(sql, params).map(|_| ())
+    }
+
+    /// As [`Self::execute`]; how many rows it changed.
+    pub(crate) fn count(&self, sql: &str, params: impl rusqlite::Params) -> Result<usize, CatalogError> {
+        Ok(self.transaction.prepare_cached(sql)?.execute(params)?)
     }
 }
 
 /// `value` as the catalog keeps it. Fails for numbers that an entry or a record, being JSON, cannot hold.
-fn json<T: Serialize>(value: &T) -> Result<String, CatalogError> {
+pub(crate) fn json<T: Serialize>(value: &T) -> Result<String, CatalogError> {
     let bytes =
         to_canonical(value).map_err(|error: CanonicalError| CatalogError::unusable(error.to_string()))?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())

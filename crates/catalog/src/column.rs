@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aseptic_model::{
-    DatasetName, Decision, Digest, ExperimentName, FilePath, InputName, Label, RunId, Status, Timestamp,
-    from_canonical,
+    DatasetName, Decision, Digest, Event, ExperimentName, FilePath, InputName, Label, Metadata, Origin,
+    Retention, RunId, Status, Timestamp, from_canonical,
 };
 use rusqlite::Row;
 use rusqlite::types::{FromSql, FromSqlError, FromSqlResult, ValueRef};
@@ -62,6 +62,10 @@ columns! {
     Timestamp: |value| Timestamp::from_unix_ms(value.as_i64()?).ok_or(FromSqlError::InvalidType);
     BTreeSet<Label>: |value| from_canonical(value.as_bytes()?).map_err(FromSqlError::other);
     BTreeMap<String, serde_json::Value>: |value| from_canonical(value.as_bytes()?).map_err(FromSqlError::other);
+    Event: |value| from_canonical(value.as_bytes()?).map_err(FromSqlError::other);
+    Metadata: |value| from_canonical(value.as_bytes()?).map_err(FromSqlError::other);
+    Origin: |value| from_canonical(value.as_bytes()?).map_err(FromSqlError::other);
+    Retention: |value| value.as_str()?.parse().map_err(FromSqlError::other);
     Decision: |value| from_canonical(value.as_bytes()?).map_err(FromSqlError::other);
     Status: |value| {
         let text = value.as_str()?;

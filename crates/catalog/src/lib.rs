@@ -15,6 +15,8 @@
 mod apply;
 mod column;
 mod error;
+mod governed;
+mod kept;
 mod lineage;
 mod query;
 mod schema;
@@ -26,7 +28,7 @@ use rusqlite::Connection;
 pub use apply::{Fetch, Position};
 pub use error::{CatalogError, ResolveError};
 pub use lineage::{Consumer, EDGES_MAX, EdgeKind, LineageEdge, LineageGraph, Node};
-pub use query::{DatasetVersion, PREFIX_CHARACTERS_MIN, RunFilter, RunSummary};
+pub use query::{DatasetChange, DatasetVersion, PREFIX_CHARACTERS_MIN, RunFilter, RunSummary};
 
 /// An open catalog. Several processes may have the same one open; writers wait for each other.
 #[derive(Debug)]

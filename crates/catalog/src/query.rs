@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aseptic_model::{
-    DatasetName, Decision, Digest, ExperimentName, Label, ProjectName, RunId, RunRef, Status, Timestamp,
+    DatasetName, Decision, Digest, Event, ExperimentName, Label, Metadata, Origin, ProjectName, RetainedKind,
+    Retention, RunId, RunRef, Status, Timestamp,
 };
 use rusqlite::{Params, Row, params};
 use serde::Serialize;
@@ -37,6 +38,33 @@ pub struct DatasetVersion {
     pub added: Timestamp,
     /// Who imported it.
     pub actor: String,
+    /// What is said about it.
+    pub metadata: Metadata,
+    /// Where it comes from, if not from files of the user.
+    pub origin: Option<Origin>,
+    /// How long its bytes are kept, where that is not left to the project.
+    pub retention: Option<Retention>,
+    /// When its time was over and its bytes were given up; they may be archived.
+    pub expired: Option<Timestamp>,
+    /// Its class when that was.
+    pub expired_class: Option<Retention>,
+    /// When they came back from an archive; its time counts from then.
+    pub restored: Option<Timestamp>,
+    /// Where it was archived last.
+    pub archived: Option<String>,
+}
+
+/// One thing that was done to a dataset version, the import included.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DatasetChange {
+    /// The version.
+    pub version: u32,
+    /// When.
+    pub time: Timestamp,
+    /// Who did it.
+    pub actor: String,
+    /// What.
+    pub event: Event,
 }
 
 /// What a list of runs shows of one.
@@ -76,6 +104,16 @@ pub struct RunSummary {
     pub labels: BTreeSet<Label>,
     /// Why its plan or record, and what only they say, is not here.
     pub unreadable: Option<String>,
+    /// How long its bytes are kept, where that is not left to the project.
+    pub retention: Option<Retention>,
+    /// When its time was over and its bytes were given up; they may be archived.
+    pub expired: Option<Timestamp>,
+    /// Its class when that was.
+    pub expired_class: Option<Retention>,
+    /// When they came back from an archive; its time counts from then.
+    pub restored: Option<Timestamp>,
+    /// Where it was archived last.
+    pub archived: Option<String>,
 }
 
 /// Which runs to list; the default is all.
@@ -128,6 +166,40 @@ impl Catalog {
         let sql = "SELECT * FROM dataset_version
              WHERE project = ?1 AND name = ?2 ORDER BY version DESC";
         self.rows(sql, [project.as_str(), name.as_str()], dataset)
+    }
+
+    /// Everything that was done to the versions of a dataset, the last first.
+    ///
+    /// # Errors
+    /// [`CatalogError`]: the catalog could not be read.
+    pub fn dataset_changes(
+        &self,
+        project: &ProjectName,
+        name: &DatasetName,
+    ) -> Result<Vec<DatasetChange>, CatalogError> {
+        let sql = "SELECT * FROM dataset_change WHERE project = ?1 AND name = ?2 ORDER BY entry DESC";
+        self.rows(sql, [project.as_str(), name.as_str()], |row| {
+            Ok(DatasetChange {
+                version: get(row, "version")?,
+                time: get(row, "time")?,
+                actor: get(row, "actor")?,
+                event: get(row, "event")?,
+            })
+        })
+    }
+
+    /// The class of what has none of its own.
+    ///
+    /// # Errors
+    /// [`CatalogError`]: the catalog could not be read.
+    pub fn retention_default(
+        &self,
+        project: &ProjectName,
+        kind: RetainedKind,
+    ) -> Result<Retention, CatalogError> {
+        let sql = "SELECT class FROM retention_default WHERE project = ?1 AND kind = ?2";
+        let class = self.rows(sql, [project.as_str(), kind.as_str()], |row| get(row, "class"))?.pop();
+        Ok(class.unwrap_or_default())
     }
 
     /// Snapshots that must not be used any more, with the reason.
@@ -249,7 +321,7 @@ impl Catalog {
     }
 }
 
-fn dataset(row: &Row<'_>) -> rusqlite::Result<DatasetVersion> {
+pub(crate) fn dataset(row: &Row<'_>) -> rusqlite::Result<DatasetVersion> {
     Ok(DatasetVersion {
         name: get(row, "name")?,
         version: get(row, "version")?,
@@ -259,6 +331,13 @@ fn dataset(row: &Row<'_>) -> rusqlite::Result<DatasetVersion> {
         labels: get(row, "labels")?,
         added: get(row, "added")?,
         actor: get(row, "actor")?,
+        metadata: get(row, "metadata")?,
+        origin: get(row, "origin")?,
+        retention: get(row, "retention")?,
+        expired: get(row, "expired")?,
+        expired_class: get(row, "expired_class")?,
+        restored: get(row, "restored")?,
+        archived: get(row, "archived")?,
     })
 }
 
@@ -281,5 +360,10 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<RunSummary> {
         decision: get(row, "decision")?,
         labels: get(row, "labels")?,
         unreadable: get(row, "unreadable")?,
+        retention: get(row, "retention")?,
+        expired: get(row, "expired")?,
+        expired_class: get(row, "expired_class")?,
+        restored: get(row, "restored")?,
+        archived: get(row, "archived")?,
     })
 }

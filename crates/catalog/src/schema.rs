@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use crate::CatalogError;
 
 /// Version of the tables, kept in `user_version`. Raised with every change of [`TABLES`] or of the fold.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 
 /// How long to wait for another process: far longer than it takes to apply the entries of a run, and than
 /// most rebuilds.
@@ -31,7 +31,8 @@ INSERT INTO applied VALUES (0, 0);
 CREATE TABLE dataset_version (
     project TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL,
     snapshot BLOB NOT NULL, files INTEGER NOT NULL, bytes INTEGER NOT NULL, labels TEXT NOT NULL,
-    added INTEGER NOT NULL, actor TEXT NOT NULL,
+    added INTEGER NOT NULL, actor TEXT NOT NULL, metadata TEXT NOT NULL, origin TEXT,
+    retention TEXT, expired INTEGER, expired_class TEXT, restored INTEGER, archived TEXT,
     PRIMARY KEY (project, name, version)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX dataset_version_snapshot ON dataset_version (project, snapshot);
@@ -42,6 +43,7 @@ CREATE TABLE run (
     plan BLOB NOT NULL, code BLOB, git_commit TEXT, params TEXT NOT NULL, decision TEXT,
     started INTEGER, ended INTEGER, duration_ms REAL, status TEXT, record BLOB, outputs BLOB,
     labels TEXT NOT NULL, unreadable TEXT,
+    retention TEXT, expired INTEGER, expired_class TEXT, restored INTEGER, archived TEXT,
     PRIMARY KEY (project, run)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX run_entry ON run (project, entry);
@@ -68,13 +70,32 @@ CREATE TABLE quarantine (
     reason TEXT NOT NULL, added INTEGER NOT NULL, actor TEXT NOT NULL,
     PRIMARY KEY (project, snapshot)
 ) STRICT, WITHOUT ROWID;
+
+CREATE TABLE retention_default (
+    project TEXT NOT NULL, kind TEXT NOT NULL, class TEXT NOT NULL,
+    PRIMARY KEY (project, kind)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE dataset_change (
+    project TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, entry INTEGER NOT NULL,
+    time INTEGER NOT NULL, actor TEXT NOT NULL, event TEXT NOT NULL,
+    PRIMARY KEY (project, name, version, entry)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE kept_object (
+    project TEXT NOT NULL, digest BLOB NOT NULL,
+    PRIMARY KEY (project, digest)
+) STRICT, WITHOUT ROWID;
 ";
 
 /// Every table with the columns of its key.
-const NAMES: [(&str, &str); 6] = [
+const NAMES: [(&str, &str); 9] = [
     ("applied", "1"),
+    ("dataset_change", "1, 2, 3, 4"),
     ("dataset_version", "1, 2, 3"),
+    ("kept_object", "1, 2"),
     ("quarantine", "1, 2"),
+    ("retention_default", "1, 2"),
     ("run", "1, 2"),
     ("run_input", "1, 2, 3"),
     ("run_output", "1, 2, 3"),

@@ -11,6 +11,8 @@ pub enum Class {
     Host,
     /// Stored data is not what was written: keep it as evidence.
     Damaged,
+    /// The user stopped it.
+    Interrupted,
     /// A defect of aseptic.
     Internal,
 }

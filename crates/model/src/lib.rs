@@ -30,6 +30,7 @@ mod diagnosis;
 mod digest;
 mod event;
 mod machine;
+mod metadata;
 mod name;
 mod network;
 mod path;
@@ -37,14 +38,16 @@ mod plan;
 mod quantity;
 mod record;
 mod reference;
+mod retention;
 pub mod spec;
 
 pub use canonical::{CanonicalError, canonical_digest, from_canonical, to_canonical};
 pub use decision::{Decision, Outcome, Reason};
 pub use diagnosis::{Class, Diagnose, Diagnosis, in_words};
 pub use digest::{Digest, DigestTextError};
-pub use event::{ENTRY_FORMAT, Entry, Event};
+pub use event::{ENTRY_FORMAT, Entry, Event, Origin};
 pub use machine::{Clock, ClockError, Gpus, GpusError};
+pub use metadata::{METADATA_MAX, MetaKey, MetaValue, Metadata, MetadataError};
 pub use name::{DatasetName, ExperimentName, InputName, Label, NameError, ProjectName, RunId};
 pub use network::{
     Destination, Grant, GrantError, HostName, JOB_ADDRESS, JOB_ADDRESS_6, NAME_SERVER, NAMES, NAMES_6,
@@ -58,3 +61,4 @@ pub use record::{
     OutputLink, RUN_SCHEMA, RunRecord, Skipped, Status, Traffic, Usage, Wall, WallState,
 };
 pub use reference::{InputRef, InputRefError, RunRef};
+pub use retention::{Retained, RetainedError, RetainedKind, Retention, RetentionError};

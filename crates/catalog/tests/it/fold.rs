@@ -43,7 +43,7 @@ fn the_same_entries_make_the_same_catalog() {
     let world = example();
     let (directory, mut catalog) = world.catalog();
     let dump = catalog.dump().unwrap();
-    assert_eq!(dump.lines().count(), 1 + 2 + 1 + 4 + 4 + 2, "{dump}");
+    assert_eq!(dump.lines().count(), 1 + 2 + 2 + 1 + 4 + 4 + 2, "{dump}");
 
     let one_by_one = tempdir().unwrap();
     let mut other = Catalog::open(&one_by_one.path().join("catalog.db")).unwrap();
@@ -207,4 +207,58 @@ fn ten_thousand_runs() {
     assert_eq!(catalog.runs(&project(), usize::MAX, &RunFilter::default()).unwrap().len(), 10_000);
     let graph = catalog.descendants(&project(), &digest("digits@1")).unwrap();
     assert_eq!((graph.edges.len(), graph.truncated), (10_000, false));
+}
+
+#[test]
+fn what_is_done_to_a_dataset_version_is_its_state_and_its_history() {
+    use aseptic_model::{Retained, RetainedKind, Retention};
+    let mut world = World::default();
+    world.import("digits", 1);
+    let name: aseptic_model::DatasetName = "digits".parse().unwrap();
+    let object = Retained::Dataset { name: name.clone(), version: 1 };
+    let label = |text: &str| std::collections::BTreeSet::from([text.parse().unwrap()]);
+    world.push(Event::DatasetLabelled {
+        name: name.clone(),
+        version: 1,
+        added: label("pii"),
+        removed: label("role=train"),
+        reason: Some("wrong".to_owned()),
+    });
+    let set = [("licence".parse().unwrap(), "CC0-1.0".parse().unwrap())].into();
+    world.push(Event::DatasetDescribed { name: name.clone(), version: 1, set, unset: [].into() });
+    world.push(Event::RetentionSet { object: object.clone(), class: Some(Retention::Days(7)), reason: None });
+    world.push(Event::RetentionDefault { kind: RetainedKind::Runs, class: Retention::Hold });
+    world.push(Event::RetentionExpired {
+        object: object.clone(),
+        class: Retention::Days(7),
+        snapshots: [].into(),
+    });
+    // About nothing that there is.
+    world.push(Event::RetentionSet {
+        object: Retained::Dataset { name: name.clone(), version: 9 },
+        class: None,
+        reason: None,
+    });
+    let (_directory, mut catalog) = world.catalog();
+    let version = catalog.dataset_version(&project(), &name, None).unwrap().unwrap();
+    assert_eq!(version.labels, label("pii"));
+    assert_eq!(version.metadata.len(), 1);
+    assert_eq!(version.retention, Some(Retention::Days(7)));
+    assert!(version.expired.is_some());
+    assert_eq!(catalog.retention_default(&project(), RetainedKind::Runs).unwrap(), Retention::Hold);
+    assert_eq!(catalog.retention_default(&project(), RetainedKind::Datasets).unwrap(), Retention::Keep);
+    let kinds: Vec<_> = catalog
+        .dataset_changes(&project(), &name)
+        .unwrap()
+        .iter()
+        .map(|change| change.event.kind())
+        .collect();
+    assert_eq!(
+        kinds,
+        ["retention.expired", "retention.set", "dataset.described", "dataset.labelled", "dataset.added"]
+    );
+
+    world.push(Event::ArchiveRestored { object, url: "file:///archive".to_owned(), manifest: digest("m") });
+    world.apply(&mut catalog).unwrap();
+    assert_eq!(catalog.dataset_version(&project(), &name, Some(1)).unwrap().unwrap().expired, None);
 }

@@ -4,5 +4,6 @@
 
 mod faults;
 mod fold;
+mod kept;
 mod questions;
 mod world;

@@ -74,6 +74,9 @@ impl World {
             files: 3,
             bytes: u64::from(version) * 10,
             labels: BTreeSet::from(["role=train".parse().unwrap()]),
+            metadata: Metadata::new(),
+            retention: None,
+            origin: None,
         });
     }
 

@@ -78,7 +78,17 @@ fn entry_version_1() {
             "run.decided",
             "run.exported",
             "quarantine.added",
-            "drill.completed"
+            "drill.completed",
+            "dataset.added",
+            "dataset.labelled",
+            "dataset.described",
+            "dataset.shared",
+            "archive.written",
+            "archive.restored",
+            "retention.set",
+            "retention.default",
+            "retention.expired",
+            "store.collected"
         ]
     );
     assert!(matches!(&entries[0].event, Event::DatasetAdded { version: 1, .. }));
