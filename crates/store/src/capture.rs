@@ -8,19 +8,20 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
 use aseptic_model::{Class, Diagnose, Diagnosis, Digest, FilePath};
-use rustix::fs::{fchmod, flistxattr, futimens};
+use rustix::fs::flistxattr;
 use rustix::io::Errno;
 use rustix::process::geteuid;
 use sha2::Digest as _;
 
 use crate::error::StoreError;
-use crate::files::{FIXED_TIMES, READ_ONLY, Stamp, file_type, open_file_below, text_below};
-use crate::forest::ForestError;
+use crate::files::{READ_ONLY, Stamp, file_type, open_file_below, text_below};
+use crate::forest::{ForestError, complete};
+use crate::lease::Lease;
 use crate::left::{Left, LeftFile};
 use crate::object::Store;
 use crate::parallel;
-use crate::stage::{CopyError, Writer};
 use crate::tree::{EntryKind, Snapshot, TreeError};
+use crate::writer::{CopyError, Writer};
 
 /// Longer lists of attribute names than this are a reason to copy in any case.
 const ATTRIBUTES_BYTES_MAX: usize = 4096;
@@ -134,41 +135,33 @@ impl Store {
     /// - [`CaptureError::Shape`]: a root's name is no path component or comes twice, or a directory has
     ///   too many entries.
     /// - [`CaptureError::Store`]: the store failed; see [`StoreError`].
-    pub fn capture(&self, roots: &[CaptureRoot<'_>]) -> Result<Captured, CaptureError> {
-        let mut left = Left::new();
-        for root in roots {
-            left.list(root)?;
-        }
-        let Left { mut forest, files, links, deleted, skipped, skipped_count, .. } = left;
-        let mut captured = Captured {
-            snapshot: Snapshot { digest: Digest::from_bytes([0; Digest::BYTES]), files: 0, bytes: 0 },
-            outputs: Vec::with_capacity(files.len()),
-            links,
-            deleted,
-            skipped,
-            skipped_count,
-        };
-        let writer = Writer::new(self);
+    pub fn capture(&self, lease: &Lease, roots: &[CaptureRoot<'_>]) -> Result<Captured, CaptureError> {
+        let writer = Writer::new(self, lease);
         // First removes what a killed capture staged: its files have one name again and need no copy.
         writer.staging()?;
+        let left = Left::list(roots, &writer)?;
+        let Left { mut snapshot, files, links, deleted, skipped, skipped_count, .. } = left;
+        let mut outputs = Vec::with_capacity(files.len());
         let linked = Linked::default();
         parallel::run(
             files.into_iter(),
-            |buffer, file: LeftFile| Ok((file.place, self.capture_file(&writer, &linked, buffer, &file)?)),
+            |buffer, file: LeftFile| {
+                let output = self.capture_file(&writer, &linked, buffer, &file)?;
+                let Output { size, blake3: digest, executable, .. } = output;
+                let known = [(file.place.slot, EntryKind::File { size, digest, executable })];
+                Ok::<_, CaptureError>((output, file.place.branch.set(known, &writer)?))
+            },
             |done| {
-                if let Some((place, output)) = done {
-                    let Output { size, blake3: digest, executable, .. } = output;
-                    forest.set(place, EntryKind::File { size, digest, executable });
-                    captured.outputs.push(output);
+                if let Some((output, complete)) = done {
+                    outputs.push(output);
+                    snapshot = snapshot.or(complete);
                 }
-                Ok::<_, CaptureError>(())
+                Ok(())
             },
         )?;
-        captured.snapshot = forest.store(&writer).map_err(|error| match error {
-            ForestError::Shape(path, source) => CaptureError::Shape { path: text_below(&path), source },
-            ForestError::Store(error) => error.into(),
-        })?;
         writer.publish()?;
+        let snapshot = complete(snapshot)?;
+        let mut captured = Captured { snapshot, outputs, links, deleted, skipped, skipped_count };
         captured.outputs.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         captured.links.sort_unstable_by(|a, b| a.path.cmp(&b.path));
         captured.deleted.sort_unstable();
@@ -197,7 +190,7 @@ impl Store {
             && stat.st_uid == geteuid().as_raw()
             && !has_attributes(&opened).map_err(unreadable)?;
         if alone {
-            let closed = fchmod(&opened, READ_ONLY).and_then(|()| futimens(&opened, &FIXED_TIMES));
+            let closed = self.disk.set_mode(&opened, READ_ONLY).and_then(|()| self.disk.set_times(&opened));
             closed.map_err(|error| unreadable(error.into()))?;
         }
         let before = Stamp::of_open(opened.as_fd()).map_err(unreadable)?;
@@ -215,7 +208,7 @@ impl Store {
         if Stamp::of_open(opened.as_fd()).map_err(unreadable)? != before {
             return Err(changed());
         }
-        let kept = self.has(&digest) || (alone && writer.add_link(opened.as_fd(), digest)?);
+        let kept = writer.has(&digest) || (alone && writer.add_link(opened.as_fd(), digest)?);
         if !kept {
             opened.rewind().map_err(unreadable)?;
             let copied = writer.add_file(&mut opened, before.size, buffer, |_| ());
@@ -298,6 +291,15 @@ pub enum CaptureError {
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
+}
+
+impl From<ForestError> for CaptureError {
+    fn from(error: ForestError) -> Self {
+        match error {
+            ForestError::Shape(path, source) => Self::Shape { path: text_below(&path), source },
+            ForestError::Store(error) => error.into(),
+        }
+    }
 }
 
 impl Diagnose for CaptureError {

@@ -8,14 +8,16 @@ use std::fs;
 use std::io::Write;
 use std::path::PathBuf;
 
-use aseptic_model::{Digest, FilePath};
+use aseptic_model::Digest;
 use rustix::fs::{CWD, Mode, renameat};
 
+use crate::diff::{Difference, Enter};
 use crate::error::StoreError;
 use crate::object::Store;
+use crate::portion::{Shown, What, shown};
 use crate::stage::Staging;
-use crate::tree::{EntryKind, Tree, TreeEntry};
-use crate::view::{Shown, Surface, ViewError, What, shown};
+use crate::tree::EntryKind;
+use crate::view::{Surface, ViewError};
 
 /// A delta of more entries than this costs as much as a full view.
 const ENTRIES_MAX: usize = 1000;
@@ -81,35 +83,19 @@ impl Store {
     /// What a layer over `base` must show so that both show `target`, directories before their content.
     /// `None` when that is too much. Takes time in proportion to the difference.
     fn changes(&self, base: &Digest, target: &Digest) -> Result<Option<Vec<Shown>>, StoreError> {
-        let (old, new) = (self.read_tree(base)?, self.read_tree(target)?);
-        let files_max = new.files() / FILES_SHARE;
+        let files_max = self.snapshot(target)?.files / FILES_SHARE;
         let mut changes = Vec::new();
         let mut files = 0;
-        let mut pairs = vec![(None, old, new)];
-        while let Some((path, old, new)) = pairs.pop() {
-            for (entry, before) in join(old, new) {
-                let path = match &path {
-                    None => FilePath::from_bytes(entry.name),
-                    Some(directory) => FilePath::join(directory, &entry.name),
-                };
-                let Ok(path) = path else { return Ok(None) };
-                files += u64::from(!matches!(entry.kind, Some(EntryKind::Directory { .. })));
-                if changes.len() == ENTRIES_MAX || files > files_max {
-                    return Ok(None);
-                }
-                let Some(kind) = entry.kind else {
-                    changes.push(Shown { path, what: What::Whiteout });
-                    continue;
-                };
-                if let EntryKind::Directory { digest, .. } = &kind {
-                    let below = match before {
-                        Some(EntryKind::Directory { digest, .. }) => self.read_tree(&digest)?,
-                        _ => Tree::default(),
-                    };
-                    pairs.push((Some(path.clone()), below, self.read_tree(digest)?));
-                }
-                changes.push(shown((path, kind)));
+        for difference in self.diff(base, target, Enter::New)? {
+            let Difference { path, after, .. } = difference?;
+            files += u64::from(!matches!(after, Some(EntryKind::Directory { .. })));
+            if changes.len() == ENTRIES_MAX || files > files_max {
+                return Ok(None);
             }
+            changes.push(match after {
+                None => Shown { path, what: What::Whiteout },
+                Some(kind) => shown((path, kind)),
+            });
         }
         Ok(Some(changes))
     }
@@ -118,27 +104,4 @@ impl Store {
 /// Name of the view of `digest` that is worked on.
 fn work_name(digest: &Digest) -> String {
     format!("{digest}-work")
-}
-
-/// A name whose meaning changed; without a kind it is gone.
-struct Change {
-    name: Vec<u8>,
-    kind: Option<EntryKind>,
-}
-
-/// The names that differ between two directories, each with what it was before.
-fn join(old: Tree, new: Tree) -> Vec<(Change, Option<EntryKind>)> {
-    let mut changes = Vec::new();
-    let mut old = old.into_entries().into_iter().peekable();
-    for TreeEntry { name, kind } in new.into_entries() {
-        while let Some(gone) = old.next_if(|entry| entry.name < name) {
-            changes.push((Change { name: gone.name, kind: None }, Some(gone.kind)));
-        }
-        let before = old.next_if(|entry| entry.name == name).map(|entry| entry.kind);
-        if before.as_ref() != Some(&kind) {
-            changes.push((Change { name, kind: Some(kind) }, before));
-        }
-    }
-    changes.extend(old.map(|gone| (Change { name: gone.name, kind: None }, Some(gone.kind))));
-    changes
 }

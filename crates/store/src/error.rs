@@ -55,6 +55,12 @@ pub enum StoreError {
         #[source]
         source: TreeError,
     },
+    /// An index of packs is not as it was written.
+    #[error("the index `segments/{name}` is damaged")]
+    Index {
+        /// Its name.
+        name: String,
+    },
     /// An object has more bytes than the caller accepts.
     #[error("object {digest} has {size} bytes, more than {max}")]
     TooLarge {
@@ -82,7 +88,7 @@ impl StoreError {
         match self {
             Self::Missing { .. } => Ok(DamageCause::Missing),
             Self::Corrupt { .. } | Self::NotTree { .. } | Self::TooLarge { .. } => Ok(DamageCause::Content),
-            Self::Format { .. } | Self::Full { .. } | Self::Io { .. } => Err(self),
+            Self::Format { .. } | Self::Full { .. } | Self::Io { .. } | Self::Index { .. } => Err(self),
         }
     }
 }
@@ -112,6 +118,11 @@ impl Diagnose for StoreError {
                 "store/not-a-tree",
                 "check that the digest names a snapshot and not one file of it",
             ),
+            Self::Index { .. } => Diagnosis::new(
+                Class::Damaged,
+                "store/index",
+                "keep a copy of the store as evidence, and check the disk; nothing was deleted",
+            ),
             Self::TooLarge { .. } => Diagnosis::new(
                 Class::User,
                 "store/too-large",
@@ -122,7 +133,7 @@ impl Diagnose for StoreError {
 }
 
 pub(crate) const CORRUPT_HELP: &str =
-    "move the damaged object away as evidence, check the disk, and import its source again";
+    "check the disk, and import its source again with `--paranoid`, which replaces what is damaged";
 
 /// One entry of a snapshot that is not what was stored.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,8 +3,10 @@
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use aseptic_model::{Class, Diagnose, Diagnosis, Digest, FilePath};
 use rustix::fs::{
@@ -15,8 +17,10 @@ use rustix::io::Errno;
 
 use crate::error::StoreError;
 use crate::files::{file_type, open_directory, open_directory_below, state, text};
-use crate::object::{Content, Store, object_name};
-use crate::parallel::BUFFER_BYTES;
+use crate::lease::Lease;
+use crate::object::Store;
+use crate::parallel;
+use crate::portion::{Blocks, Large, Portion, Portions, Shown, Step, What, shown, split};
 use crate::tree::EntryKind;
 
 /// What to do about files that are already there.
@@ -55,6 +59,7 @@ impl Store {
     /// - [`ExportError::Store`]: an object is missing or damaged; files before it were written.
     pub fn export(
         &self,
+        lease: &Lease,
         digest: &Digest,
         selection: Option<&FilePath>,
         dest: &Path,
@@ -63,7 +68,7 @@ impl Store {
         let root = match selection {
             None => *digest,
             Some(path) => {
-                let found = self.subtree(digest, path)?;
+                let found = self.subtree(lease, digest, path)?;
                 found.ok_or_else(|| ExportError::NotFound { path: path.clone() })?.digest
             }
         };
@@ -79,40 +84,118 @@ impl Store {
             dest.check(&path, &kind)?;
         }
         let mut done = Exported::default();
-        let mut buffer = vec![0; BUFFER_BYTES];
-        for entry in self.walk(digest)? {
-            let (path, kind) = entry?;
-            match kind {
-                EntryKind::Directory { .. } => dest.make_directory(&path)?,
-                EntryKind::Symlink { target } => {
-                    dest.place(&path, |dir, name| Ok(symlinkat(&target, dir, name)?))?;
-                    done.links += 1;
+        let mut walk = self.walk(digest)?;
+        // Directories are made here, by one thread at a time, so that each is there before its content.
+        let entries = std::iter::from_fn(move || Some(walk.step()?.map(shown)));
+        let export = Export { store: self, dest: &dest, failed: Mutex::default() };
+        parallel::run(
+            Portions::new(self, entries.map(|entry| export.make_directory(entry)), |shown, blocks| {
+                export.begin(shown, blocks)
+            }),
+            |buffer, portion| export.portion(buffer, portion),
+            |exported| {
+                let exported = exported.unwrap_or_default();
+                done.files += exported.files;
+                done.bytes += exported.bytes;
+                done.links += exported.links;
+                Ok(())
+            },
+        )?;
+        Ok(done)
+    }
+}
+
+/// An export by several threads.
+struct Export<'e> {
+    store: &'e Store,
+    dest: &'e Destination,
+    /// What went wrong where only an error of the store can be said.
+    failed: Mutex<Option<ExportError>>,
+}
+
+/// A large file that has a passing name.
+struct Target<'e> {
+    file: File,
+    passing: Passing<'e>,
+}
+
+impl<'e> Export<'e> {
+    fn make_directory(&self, entry: Step) -> Step {
+        if let Ok(Shown { path, what: What::Directory }) = &entry
+            && let Err(error) = self.dest.make_directory(path)
+        {
+            return Err((path.clone(), self.fail(error)));
+        }
+        entry
+    }
+
+    /// Keeps an error for [`Export::portion`], which meets what is returned.
+    fn fail(&self, error: ExportError) -> StoreError {
+        let source = io::Error::other(error.to_string());
+        self.failed.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        StoreError::Io { step: "export", path: String::new(), source }
+    }
+
+    fn begin(&self, shown: &Shown, blocks: Blocks) -> Result<Vec<Large<Target<'e>>>, StoreError> {
+        let What::File { content, executable } = shown.what else { return Ok(Vec::new()) };
+        let begun = self.dest.pass(&shown.path).and_then(|passing| {
+            let file = passing.create(executable)?;
+            Ok(Target { file, passing })
+        });
+        let target = begun.map_err(|error| self.fail(error))?;
+        Ok(vec![Large::new(shown.path.clone(), content, blocks, target)])
+    }
+
+    fn portion(&self, buffer: &mut [u8], portion: Portion<Target<'e>>) -> Result<Exported, ExportError> {
+        let mut done = Exported::default();
+        match portion {
+            Portion::Entries(entries) => {
+                for entry in entries {
+                    self.entry(buffer, entry, &mut done)?;
                 }
-                EntryKind::File { size, digest, executable } => {
-                    let content = Content { size, digest };
-                    dest.place(&path, |dir, name| {
-                        self.copy_out(content, executable, dir, name, &mut buffer)
-                    })?;
+            }
+            Portion::Block(large, number) => {
+                let Target { file, passing } = &large.target;
+                let read = large.read(self.store, number, buffer, |bytes, at| {
+                    file.write_all_at(bytes, at).map_err(|error| passing.failed(error))
+                })?;
+                if let Some(intact) = read {
+                    intact?;
+                    passing.finish()?;
                     done.files += 1;
-                    done.bytes += size;
+                    done.bytes += large.size();
                 }
             }
         }
         Ok(done)
     }
 
-    fn copy_out(
-        &self,
-        content: Content,
-        executable: bool,
-        dir: &OwnedFd,
-        name: &str,
-        buffer: &mut [u8],
-    ) -> Result<(), PlaceError> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let mode = if executable { 0o755 } else { 0o644 };
-        let mut file = File::from(openat(dir, name, flags, Mode::from_raw_mode(mode))?);
-        self.read_object(&object_name(&content.digest), content, buffer, |piece| Ok(file.write_all(piece)?))
+    fn entry(&self, buffer: &mut [u8], entry: Step, done: &mut Exported) -> Result<(), ExportError> {
+        let Shown { path, what } = entry.map_err(|(_, error)| {
+            let failed = self.failed.lock().unwrap_or_else(PoisonError::into_inner).take();
+            failed.unwrap_or(ExportError::Store(error))
+        })?;
+        match what {
+            What::Directory | What::Whiteout => {}
+            What::Symlink(target) => {
+                let passing = self.dest.pass(&path)?;
+                let made = symlinkat(&target, &passing.dir, passing.name.as_str());
+                made.map_err(|error| passing.failed(error))?;
+                passing.finish()?;
+                done.links += 1;
+            }
+            What::File { content, executable } => {
+                let passing = self.dest.pass(&path)?;
+                let mut file = passing.create(executable)?;
+                self.store.read_object(content, buffer, |piece| {
+                    file.write_all(piece).map_err(|error| passing.failed(error))
+                })?;
+                passing.finish()?;
+                done.files += 1;
+                done.bytes += content.size;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -121,12 +204,6 @@ impl Store {
 struct Destination {
     root: OwnedFd,
     existing: Existing,
-}
-
-/// Why an entry was not written: the store or the destination.
-enum PlaceError {
-    Store(StoreError),
-    Destination(io::Error),
 }
 
 impl Destination {
@@ -157,31 +234,14 @@ impl Destination {
         }
     }
 
-    /// Lets `make` write an entry under a passing name, then gives it its own.
-    fn place(
-        &self,
-        path: &FilePath,
-        make: impl FnOnce(&OwnedFd, &str) -> Result<(), PlaceError>,
-    ) -> Result<(), ExportError> {
+    /// A passing name for an entry.
+    fn pass(&self, path: &FilePath) -> Result<Passing<'_>, ExportError> {
         static COUNT: AtomicU64 = AtomicU64::new(0);
-        let failed = |source: io::Error| ExportError::Destination { path: path.to_string(), source };
-        let (directory, name) = split(path);
-        let dir = open_directory_below(&self.root, directory).map_err(failed)?;
+        let opened = open_directory_below(&self.root, split(path).0);
+        let dir = opened.map_err(|source| ExportError::Destination { path: path.to_string(), source })?;
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let passing = format!(".aseptic-export-{}-{count}", std::process::id());
-        let placed = make(&dir, &passing).map_err(|error| match error {
-            PlaceError::Store(error) => error.into(),
-            PlaceError::Destination(error) => failed(error),
-        });
-        let placed = placed.and_then(|()| match self.rename(&dir, &passing, name) {
-            Err(Errno::EXIST | Errno::ISDIR) => Err(ExportError::Exists { path: path.clone() }),
-            renamed => renamed.map_err(|error| failed(error.into())),
-        });
-        if placed.is_err() {
-            // What failed is reported; a leftover has a name that says whose it is.
-            let _ = unlinkat(&dir, &passing, AtFlags::empty());
-        }
-        placed
+        let name = format!(".aseptic-export-{}-{count}", std::process::id());
+        Ok(Passing { dest: self, path: path.clone(), dir, name, finished: AtomicBool::new(false) })
     }
 
     fn rename(&self, dir: &OwnedFd, passing: &str, name: &[u8]) -> rustix::io::Result<()> {
@@ -196,28 +256,47 @@ impl Destination {
     }
 }
 
-/// The directory of a path, empty for the root, and its last component.
-fn split(path: &FilePath) -> (&[u8], &[u8]) {
-    let name = path.file_name();
-    let directory = &path.as_bytes()[..path.as_bytes().len() - name.len()];
-    (directory.strip_suffix(b"/").unwrap_or(directory), name)
+/// The name that an entry has until it is complete; removed on drop.
+#[derive(Debug)]
+struct Passing<'e> {
+    dest: &'e Destination,
+    path: FilePath,
+    dir: OwnedFd,
+    name: String,
+    finished: AtomicBool,
 }
 
-impl From<StoreError> for PlaceError {
-    fn from(error: StoreError) -> Self {
-        Self::Store(error)
+impl Passing<'_> {
+    fn create(&self, executable: bool) -> Result<File, ExportError> {
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+        let mode = Mode::from_raw_mode(if executable { 0o755 } else { 0o644 });
+        let created = openat(&self.dir, self.name.as_str(), flags, mode);
+        Ok(File::from(created.map_err(|error| self.failed(error))?))
+    }
+
+    /// Gives a complete entry its own name.
+    fn finish(&self) -> Result<(), ExportError> {
+        match self.dest.rename(&self.dir, &self.name, split(&self.path).1) {
+            Err(Errno::EXIST | Errno::ISDIR) => Err(ExportError::Exists { path: self.path.clone() }),
+            renamed => {
+                renamed.map_err(|error| self.failed(error))?;
+                self.finished.store(true, Ordering::Relaxed);
+                Ok(())
+            }
+        }
+    }
+
+    fn failed(&self, source: impl Into<io::Error>) -> ExportError {
+        ExportError::Destination { path: self.path.to_string(), source: source.into() }
     }
 }
 
-impl From<io::Error> for PlaceError {
-    fn from(error: io::Error) -> Self {
-        Self::Destination(error)
-    }
-}
-
-impl From<Errno> for PlaceError {
-    fn from(error: Errno) -> Self {
-        Self::Destination(error.into())
+impl Drop for Passing<'_> {
+    fn drop(&mut self) {
+        if !self.finished.load(Ordering::Relaxed) {
+            // What failed is reported; a leftover has a name that says whose it is.
+            let _ = unlinkat(&self.dir, self.name.as_str(), AtFlags::empty());
+        }
     }
 }
 

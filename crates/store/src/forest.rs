@@ -1,100 +1,145 @@
-//! A snapshot that is being put together, in memory, before any of its directories has a digest.
+//! A snapshot that is being put together: a directory is stored as soon as everything in it is known.
+//!
+//! So memory holds the directories that are being worked on and those above them, never the whole tree.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aseptic_model::{Digest, FilePath};
 
 use crate::error::StoreError;
 use crate::files::join;
-use crate::stage::Writer;
 use crate::tree::{EntryKind, Snapshot, Tree, TreeEntry, TreeError};
+use crate::writer::Writer;
 
 /// Stands for a digest that is not known yet.
 const UNKNOWN: Digest = Digest::from_bytes([0; Digest::BYTES]);
 
-/// Where an entry is: its directory and its place in it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Place {
-    pub(crate) directory: usize,
-    pub(crate) slot: usize,
-}
-
+/// A directory that is not complete.
 #[derive(Debug)]
-struct Branch {
+pub(crate) struct Branch {
     /// The entry that stands for it; none for the root.
     at: Option<Place>,
     path: Vec<u8>,
+    content: Mutex<Content>,
+}
+
+#[derive(Debug, Default)]
+struct Content {
     entries: Vec<TreeEntry>,
+    /// How many of the entries are still to come.
+    unknown: usize,
 }
 
-/// Directories under construction. Entries keep their place until [`Forest::store`] sorts them.
-#[derive(Debug)]
-pub(crate) struct Forest {
-    branches: Vec<Branch>,
+/// Where an entry is: its directory and its place in it.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    pub(crate) branch: Arc<Branch>,
+    pub(crate) slot: usize,
 }
 
-/// Why the directories could not be stored.
+/// Why a directory could not be stored.
 #[derive(Debug)]
 pub(crate) enum ForestError {
     Shape(Vec<u8>, TreeError),
     Store(StoreError),
 }
 
-impl Forest {
-    /// A forest with an empty root directory, number 0.
-    pub(crate) fn new() -> Self {
-        Self { branches: vec![Branch { at: None, path: Vec::new(), entries: Vec::new() }] }
+/// The snapshot, once the root is complete.
+pub(crate) type Rooted = Result<Option<Snapshot>, ForestError>;
+
+/// Entry of a file whose content comes later, through [`Branch::set`].
+pub(crate) fn file_to_come(name: Vec<u8>) -> TreeEntry {
+    TreeEntry { name, kind: EntryKind::File { size: 0, digest: UNKNOWN, executable: false } }
+}
+
+/// Entry of a directory that comes later, through the [`Place::open`] of its place.
+pub(crate) fn directory_to_come(name: Vec<u8>) -> TreeEntry {
+    TreeEntry { name, kind: EntryKind::Directory { files: 0, bytes: 0, digest: UNKNOWN } }
+}
+
+impl Place {
+    /// The directory that the entry here stands for, to be filled.
+    pub(crate) fn open(self) -> Arc<Branch> {
+        let path = self.branch.path_of(self.slot);
+        Arc::new(Branch { at: Some(self), path, content: Mutex::default() })
+    }
+}
+
+impl Branch {
+    pub(crate) fn root() -> Arc<Self> {
+        Arc::new(Self { at: None, path: Vec::new(), content: Mutex::default() })
     }
 
-    pub(crate) fn path(&self, directory: usize) -> &[u8] {
-        &self.branches[directory].path
+    pub(crate) fn path(&self) -> &[u8] {
+        &self.path
     }
 
-    /// Adds one entry to a directory.
-    pub(crate) fn push(&mut self, directory: usize, entry: TreeEntry) -> Place {
-        let entries = &mut self.branches[directory].entries;
-        entries.push(entry);
-        Place { directory, slot: entries.len() - 1 }
+    /// Name of an entry.
+    pub(crate) fn name(&self, slot: usize) -> Vec<u8> {
+        self.content().entries.get(slot).map(|entry| entry.name.clone()).unwrap_or_default()
     }
 
-    /// Adds a directory to a directory and returns its number, which is greater.
-    pub(crate) fn push_directory(&mut self, directory: usize, name: &[u8]) -> usize {
-        let path = join(self.path(directory), name);
-        let kind = EntryKind::Directory { files: 0, bytes: 0, digest: UNKNOWN };
-        let at = Some(self.push(directory, TreeEntry { name: name.to_vec(), kind }));
-        self.branches.push(Branch { at, path, entries: Vec::new() });
-        self.branches.len() - 1
+    /// Path of an entry.
+    pub(crate) fn path_of(&self, slot: usize) -> Vec<u8> {
+        join(&self.path, &self.name(slot))
     }
 
-    /// Adds a file whose digest comes later, through [`Forest::set`].
-    pub(crate) fn push_file(&mut self, directory: usize, name: &[u8]) -> Place {
-        let kind = EntryKind::File { size: 0, digest: UNKNOWN, executable: false };
-        self.push(directory, TreeEntry { name: name.to_vec(), kind })
+    /// Gives a directory its entries, once. So many of them are still to come.
+    pub(crate) fn fill(
+        self: &Arc<Self>,
+        entries: Vec<TreeEntry>,
+        unknown: usize,
+        writer: &Writer<'_>,
+    ) -> Rooted {
+        *self.content() = Content { entries, unknown };
+        if unknown == 0 { store(Arc::clone(self), writer) } else { Ok(None) }
     }
 
-    pub(crate) fn set(&mut self, place: Place, kind: EntryKind) {
-        self.branches[place.directory].entries[place.slot].kind = kind;
+    /// Says what some entries are that were to come, each once.
+    pub(crate) fn set(
+        self: &Arc<Self>,
+        known: impl IntoIterator<Item = (usize, EntryKind)>,
+        writer: &Writer<'_>,
+    ) -> Rooted {
+        if self.put(known) { store(Arc::clone(self), writer) } else { Ok(None) }
     }
 
-    /// Path of the entry at `place`.
-    pub(crate) fn path_of(&self, place: Place) -> Vec<u8> {
-        let branch = &self.branches[place.directory];
-        join(&branch.path, &branch.entries[place.slot].name)
-    }
-
-    /// Adds every directory object to `writer`, the root last.
-    pub(crate) fn store(mut self, writer: &Writer<'_>) -> Result<Snapshot, ForestError> {
-        // A directory has a greater number than the one that holds it.
-        while let Some(Branch { at, path, entries }) = self.branches.pop() {
-            let tree = Tree::new(entries).map_err(|error| ForestError::Shape(path, error))?;
-            let digest = writer.add_bytes(&tree.encode()).map_err(ForestError::Store)?;
-            let (files, bytes) = (tree.files(), tree.bytes());
-            match at {
-                Some(place) => self.set(place, EntryKind::Directory { files, bytes, digest }),
-                None => return Ok(Snapshot { digest, files, bytes }),
-            }
+    /// Whether the directory is complete with these.
+    fn put(&self, known: impl IntoIterator<Item = (usize, EntryKind)>) -> bool {
+        let mut content = self.content();
+        let before = content.unknown;
+        for (slot, kind) in known {
+            content.entries[slot].kind = kind;
+            content.unknown -= 1;
         }
-        // A forest always has its root.
-        Err(ForestError::Shape(Vec::new(), TreeError::Length))
+        before > 0 && content.unknown == 0
     }
+
+    fn content(&self) -> MutexGuard<'_, Content> {
+        self.content.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Stores a complete directory, and those above it that are complete with it.
+fn store(mut branch: Arc<Branch>, writer: &Writer<'_>) -> Rooted {
+    loop {
+        let entries = std::mem::take(&mut branch.content().entries);
+        let tree = Tree::new(entries).map_err(|error| ForestError::Shape(branch.path.clone(), error))?;
+        let digest = writer.add_bytes(&tree.encode()).map_err(ForestError::Store)?;
+        let (files, bytes) = (tree.files(), tree.bytes());
+        let Some(Place { branch: above, slot }) = branch.at.clone() else {
+            return Ok(Some(Snapshot { digest, files, bytes }));
+        };
+        if !above.put([(slot, EntryKind::Directory { files, bytes, digest })]) {
+            return Ok(None);
+        }
+        branch = above;
+    }
+}
+
+/// The snapshot of a root of which everything was set.
+pub(crate) fn complete(snapshot: Option<Snapshot>) -> Result<Snapshot, ForestError> {
+    snapshot.ok_or(ForestError::Shape(Vec::new(), TreeError::Length))
 }
 
 /// Refuses a path that no [`FilePath`] can hold.

@@ -1,25 +1,33 @@
 //! Import: from the user's files to a snapshot.
 
-use std::ffi::OsString;
-use std::fs::{self, File};
-use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+mod error;
+pub(crate) mod large;
+mod read;
+
+pub(crate) use self::read::CHUNKED_BYTES_MIN;
+mod work;
+
+use std::fs;
+use std::ops::ControlFlow;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
-use aseptic_model::{Class, Diagnose, Diagnosis, FilePath};
+use aseptic_model::FilePath;
 
-use crate::error::StoreError;
-use crate::files::{Stamp, file_type, is_executable, open_directory, open_file_below, text, text_below};
-use crate::forest::{ForestError, Place};
-use crate::index::{Index, Key, key};
+pub use self::error::ImportError;
+use self::work::{Skipped, Work};
+use crate::files::{open_directory, text};
+use crate::index::{Index, Unmet};
+use crate::lease::Lease;
 use crate::object::Store;
-use crate::parallel;
-use crate::scan::{Found, Pending, Scanner, failed};
-use crate::stage::{CopyError, Writer};
-use crate::tree::{EntryKind, Snapshot, TreeError};
+use crate::scan::Scanner;
+use crate::tree::Snapshot;
+use crate::writer::Writer;
+
+/// How much of an import a kill can cost, in time.
+pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
 
 /// What to import, and what to do about entries that a snapshot cannot hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,6 +38,9 @@ pub struct ImportOptions {
     pub special: Special,
     /// What to do about links that point out of the tree.
     pub links: Links,
+    /// Read every file, also those that are known to be unchanged, and compare what the store has of them:
+    /// an object that turns out to be damaged is stored again.
+    pub paranoid: bool,
 }
 
 /// Which files to leave out.
@@ -81,7 +92,7 @@ impl Imported {
     pub const SKIPPED_MAX: usize = 1000;
 }
 
-/// How far a long operation has come. Sent often: several thousand times a second.
+/// How far a long operation has come. Sent often: up to several thousand times a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// What is being done.
@@ -103,6 +114,8 @@ pub enum Step {
     Scan,
     /// Reading and hashing files.
     Read,
+    /// Copying from another store.
+    Copy,
     /// Waiting for the disk.
     Write,
 }
@@ -114,7 +127,15 @@ impl Store {
     /// on disk; after an error or a crash it does not exist. The source is only read. If `source` itself
     /// is a link it is followed; no link below it is, whatever anyone does to the tree meanwhile.
     ///
+    /// What `progress` returns says whether to go on. An import that was stopped, failed or was killed is
+    /// not lost: doing it again reads only the files that it had not taken. Of one that was killed up to
+    /// [`CHECKPOINT_EVERY`] are lost. A single file is taken as a whole or not at all.
+    ///
+    /// Memory: about 50 bytes for each file of the source, the entries of the directories that are being
+    /// worked on and of those above them, and some megabytes for each thread.
+    ///
     /// # Errors
+    /// - [`ImportError::Interrupted`]: `progress` said so.
     /// - [`ImportError::Changed`]: a file was written during the import.
     /// - [`ImportError::Unreadable`]: a file or directory could not be read.
     /// - [`ImportError::SpecialFile`], [`ImportError::LinkOutside`]: the options refuse such an entry.
@@ -123,43 +144,63 @@ impl Store {
     /// - [`ImportError::Store`]: the store failed; see [`StoreError`].
     pub fn import(
         &self,
+        lease: &Lease,
         source: &Path,
         options: &ImportOptions,
-        progress: &mut dyn FnMut(Progress),
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Imported, ImportError> {
-        self.import_at(source, options, SystemTime::now(), progress)
+        let pace = Pace { now: SystemTime::now(), checkpoint_every: CHECKPOINT_EVERY };
+        self.import_at(lease, source, options, pace, progress)
     }
 
-    /// [`Store::import`] as if it began at `now`, which decides what the index may record.
+    /// [`Store::import`] at another pace.
     pub(crate) fn import_at(
         &self,
+        lease: &Lease,
         source: &Path,
         options: &ImportOptions,
-        now: SystemTime,
-        progress: &mut dyn FnMut(Progress),
+        pace: Pace,
+        progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Imported, ImportError> {
         let Source { root, path, single } = Source::open(source)?;
-        let index = Index::load(self, &path, now);
+        let index = Index::load(self, &path, pace.now);
         let scanner = Scanner { store: self, root: &root, options, index: &index };
-        let mut found = match &single {
-            Some((name, shown)) => scanner.single(name.as_bytes(), shown.as_bytes())?,
-            None => scanner.scan(|files| {
-                progress(Progress { step: Step::Scan, files, bytes: 0, files_total: 0, bytes_total: 0 });
-            })?,
+        let writer = Writer::new(self, lease).paranoid(options.paranoid);
+        let work = Work::new(scanner, &writer, single);
+        let mut tell = |progress_now| match progress(progress_now) {
+            ControlFlow::Continue(()) => Ok(()),
+            ControlFlow::Break(()) => Err(ImportError::Interrupted),
         };
-        let writer = Writer::new(self);
-        let files_read = found.pending.len() as u64;
-        let done = read(&root, &index, &writer, &mut found, progress)?;
-        let snapshot = found.forest.store(&writer).map_err(|error| match error {
-            ForestError::Shape(path, source) => ImportError::Shape { path: text_below(&path), source },
-            ForestError::Store(error) => error.into(),
-        })?;
-        progress(Progress { step: Step::Write, ..done });
+        let done = work.run(pace.checkpoint_every, &mut tell).and_then(|()| {
+            let snapshot = work.snapshot()?;
+            tell(Progress { step: Step::Write, ..work.progress() })?;
+            Ok(snapshot)
+        });
+        let snapshot = match done {
+            Ok(snapshot) => snapshot,
+            Err(error) => {
+                // Whoever tries again does not begin from nothing, unless it is the store that failed.
+                if !matches!(error, ImportError::Store(_)) {
+                    drop(work);
+                    writer.publish()?;
+                    index.save(self, Unmet::Keep, index.added());
+                }
+                return Err(error);
+            }
+        };
+        let (files_read, Skipped { list: skipped, count: skipped_count }) = work.finish();
         writer.publish()?;
-        index.save(self, &found.known);
-        let Found { skipped, skipped_count, .. } = found;
+        index.save(self, Unmet::Drop, index.added());
         Ok(Imported { snapshot, files_read, skipped, skipped_count })
     }
+}
+
+/// What decides when an import does what.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// When the import began: decides what the index may record.
+    pub(crate) now: SystemTime,
+    pub(crate) checkpoint_every: Duration,
 }
 
 /// What the user named, with every link on the way followed.
@@ -169,7 +210,7 @@ struct Source {
     /// Its absolute path.
     path: PathBuf,
     /// Name of a single file, and the name that the user called it.
-    single: Option<(OsString, OsString)>,
+    single: Option<(Vec<u8>, Vec<u8>)>,
 }
 
 impl Source {
@@ -185,170 +226,9 @@ impl Source {
             return Err(ImportError::SpecialFile { path: text(source) });
         };
         let root = open_directory(parent).map_err(unreadable)?;
-        let single = Some((name.to_owned(), source.file_name().unwrap_or(name).to_owned()));
+        let shown = source.file_name().unwrap_or(name);
+        let single = Some((name.as_bytes().to_vec(), shown.as_bytes().to_vec()));
         Ok(Self { root, path, single })
-    }
-}
-
-/// Reads every pending file in parallel. Returns the final progress.
-fn read(
-    root: &OwnedFd,
-    index: &Index,
-    writer: &Writer<'_>,
-    found: &mut Found,
-    progress: &mut dyn FnMut(Progress),
-) -> Result<Progress, ImportError> {
-    let pending = std::mem::take(&mut found.pending);
-    let bytes_total = pending.iter().map(|file| file.size).fold(0, u64::saturating_add);
-    let files_total = pending.len() as u64;
-    let mut state = Progress { step: Step::Read, files: 0, bytes: 0, files_total, bytes_total };
-    if pending.is_empty() {
-        return Ok(state);
-    }
-    let bytes = AtomicU64::new(0);
-    let work = |buffer: &mut [u8], file: Pending| {
-        let done = read_file(root, writer, buffer, &file.path, |count| {
-            bytes.fetch_add(count, Ordering::Relaxed);
-        })?;
-        Ok::<_, ImportError>((file.place, key(&file.path, &done.stamp), done))
-    };
-    parallel::run(pending.into_iter(), work, |done: Option<(Place, Key, ReadFile)>| {
-        if let Some((place, key, ReadFile { stamp, kind })) = done {
-            state.files += 1;
-            if let (EntryKind::File { digest, .. }, true) = (&kind, index.is_settled(&stamp)) {
-                found.known.push((key, *digest));
-            }
-            found.forest.set(place, kind);
-        }
-        state.bytes = bytes.load(Ordering::Relaxed);
-        progress(state);
-        Ok(())
-    })?;
-    Ok(state)
-}
-
-struct ReadFile {
-    stamp: Stamp,
-    kind: EntryKind,
-}
-
-/// Reads one file into the store, and makes sure that nobody wrote to it meanwhile.
-fn read_file(
-    root: &OwnedFd,
-    writer: &Writer<'_>,
-    buffer: &mut [u8],
-    path: &[u8],
-    counted: impl Fn(u64),
-) -> Result<ReadFile, ImportError> {
-    let changed = || ImportError::Changed { path: text_below(path) };
-    let unreadable = |source| ImportError::Unreadable { path: text_below(path), source };
-    let file = open_file_below(root, path).map_err(|error| failed(path, error))?;
-    let stat = rustix::fs::fstat(&file).map_err(|error| unreadable(error.into()))?;
-    if !file_type(&stat).is_file() {
-        return Err(changed());
-    }
-    let before = Stamp::of(&stat);
-    let mut file = File::from(file);
-    let copied = writer.add_file(&mut file, before.size, buffer, |piece| counted(piece.len() as u64));
-    let (digest, size) = copied.map_err(|error| match error {
-        CopyError::Read(error) => unreadable(error),
-        CopyError::Write(error) => error.into(),
-    })?;
-    let after = Stamp::of_open(file.as_fd()).map_err(unreadable)?;
-    if before != after || size != before.size {
-        return Err(changed());
-    }
-    let kind = EntryKind::File { size, digest, executable: is_executable(&stat) };
-    Ok(ReadFile { stamp: before, kind })
-}
-
-/// Why an import did not happen. Paths are in their text form.
-#[derive(Debug, thiserror::Error)]
-pub enum ImportError {
-    /// A file was written, replaced or removed while it was read.
-    #[error("`{path}` changed while it was read")]
-    Changed {
-        /// The file.
-        path: String,
-    },
-    /// A file or directory could not be read.
-    #[error("could not read `{path}`")]
-    Unreadable {
-        /// The file or directory.
-        path: String,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
-    /// A FIFO, socket or device, and the options refuse them.
-    #[error("`{path}` is not a regular file, a directory or a link")]
-    SpecialFile {
-        /// The entry.
-        path: String,
-    },
-    /// A link points out of the tree, and the options refuse that.
-    #[error("the link `{path}` points to `{target}`, outside of what is imported")]
-    LinkOutside {
-        /// The link.
-        path: String,
-        /// Its target.
-        target: String,
-    },
-    /// A line of an ignore file is no rule.
-    #[error("line {line} of `{path}` is not a rule for leaving out files")]
-    Rule {
-        /// The ignore file.
-        path: String,
-        /// Number of the line, from 1.
-        line: usize,
-    },
-    /// A snapshot cannot hold this path or directory.
-    #[error("`{path}` does not fit in a snapshot")]
-    Shape {
-        /// The entry.
-        path: String,
-        /// Which rule of the format it breaks.
-        #[source]
-        source: TreeError,
-    },
-    /// The store failed.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
-
-impl Diagnose for ImportError {
-    fn diagnosis(&self) -> Diagnosis {
-        match self {
-            Self::Changed { .. } => Diagnosis::new(
-                Class::User,
-                "store/changed",
-                "wait until nothing writes there, or import a copy",
-            ),
-            Self::Unreadable { .. } => Diagnosis::new(
-                Class::User,
-                "store/unreadable",
-                "check that it exists and that you may read it",
-            ),
-            Self::SpecialFile { .. } => Diagnosis::new(
-                Class::User,
-                "store/special-file",
-                "remove it, add it to `.asepticignore`, or choose to skip special files",
-            ),
-            Self::LinkOutside { .. } => Diagnosis::new(
-                Class::User,
-                "store/link-outside",
-                "replace the link with what it points to, add it to `.asepticignore`, or choose to keep links",
-            ),
-            Self::Rule { .. } => {
-                Diagnosis::new(Class::User, "store/ignore-rule", "correct the line or remove it")
-            }
-            Self::Shape { .. } => Diagnosis::new(
-                Class::User,
-                "store/shape",
-                "shorten the path, or spread the files over more directories",
-            ),
-            Self::Store(error) => error.diagnosis(),
-        }
     }
 }
 

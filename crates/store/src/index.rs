@@ -7,9 +7,14 @@
 //! import began: a later write then gives it another time of change, however coarse the clock is.
 //! **Absent on purpose:** merging. Of two imports of one source at once, the last one wins.
 
-use std::fs;
-use std::io::Write;
+use std::cmp::Ordering as Order;
+use std::fs::File;
+use std::io::{self, BufWriter, Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aseptic_model::Digest;
@@ -17,8 +22,8 @@ use rustix::fs::{CWD, Mode, renameat};
 
 use crate::files::Stamp;
 use crate::object::Store;
+use crate::sorted;
 use crate::stage::Staging;
-use std::os::unix::ffi::OsStrExt;
 
 const MAGIC: [u8; 8] = *b"asindex\x01";
 const KEY_BYTES: usize = 16;
@@ -30,14 +35,39 @@ const SETTLED: Duration = Duration::from_secs(2);
 /// A state of a file, in short.
 pub(crate) type Key = [u8; KEY_BYTES];
 
-/// What the last import of one source learned.
+/// What the last import of one source learned, and what this one does.
+///
+/// Costs 48 bytes of memory for each file of the source.
 #[derive(Debug)]
 pub(crate) struct Index {
     path: PathBuf,
-    /// Entries of key and digest, sorted; as in the file.
-    entries: Vec<u8>,
+    /// Entries of the last import, sorted; as in the file.
+    old: Vec<Entry>,
+    /// One bit for each of them: the file is still as it was.
+    kept: Vec<AtomicU64>,
+    /// Files that were read.
+    new: Mutex<Vec<Entry>>,
     /// Files changed at this second or later are not recorded.
     settled_before: i64,
+}
+
+/// Key and digest of a file.
+type Entry = [u8; ENTRY_BYTES];
+
+/// A file that the index knows.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Known {
+    pub(crate) digest: Digest,
+    number: usize,
+}
+
+/// What an index that is saved says of files that the last import knew and this one has not met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unmet {
+    /// They may still come.
+    Keep,
+    /// They are gone.
+    Drop,
 }
 
 impl Index {
@@ -47,17 +77,40 @@ impl Index {
     pub(crate) fn load(store: &Store, source: &Path, now: SystemTime) -> Self {
         let name = Digest::of(source.as_os_str().as_bytes()).to_string();
         let path = store.dir.join("index").join(name);
-        let entries = fs::read(&path).ok().and_then(|bytes| decode(&bytes)).unwrap_or_default();
+        let old = read(&path).unwrap_or_default();
+        let kept = (0..old.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
         let settled = now.checked_sub(SETTLED).and_then(|time| time.duration_since(UNIX_EPOCH).ok());
         let settled_before = settled.and_then(|time| i64::try_from(time.as_secs()).ok()).unwrap_or(0);
-        Self { path, entries, settled_before }
+        Self { path, old, kept, new: Mutex::default(), settled_before }
     }
 
-    /// The digest that a file in this state had.
-    pub(crate) fn get(&self, key: &Key) -> Option<Digest> {
-        let (entries, _) = self.entries.as_chunks::<ENTRY_BYTES>();
-        let index = entries.binary_search_by(|entry| entry[..KEY_BYTES].cmp(key)).ok()?;
-        entries.get(index)?.last_chunk().copied().map(Digest::from_bytes)
+    /// What the last import knew of a file in this state.
+    pub(crate) fn get(&self, key: &Key) -> Option<Known> {
+        let number = sorted::find(&self.old, key)?;
+        let digest = self.old.get(number)?.last_chunk().copied().map(Digest::from_bytes)?;
+        Some(Known { digest, number })
+    }
+
+    /// Notes that a file is still as it was.
+    pub(crate) fn keep(&self, known: Known) {
+        if let Some(bits) = self.kept.get(known.number / 64) {
+            bits.fetch_or(1 << (known.number % 64), Ordering::Relaxed);
+        }
+    }
+
+    fn is_kept(&self, number: usize) -> bool {
+        self.kept.get(number / 64).is_some_and(|bits| bits.load(Ordering::Relaxed) >> (number % 64) & 1 == 1)
+    }
+
+    /// Notes files that were read, each with its state.
+    pub(crate) fn add(&self, read: impl IntoIterator<Item = (Key, Digest)>) {
+        let entries = read.into_iter().map(|(key, digest)| {
+            let mut entry = [0; ENTRY_BYTES];
+            entry[..KEY_BYTES].copy_from_slice(&key);
+            entry[KEY_BYTES..].copy_from_slice(digest.as_bytes());
+            entry
+        });
+        self.new.lock().unwrap_or_else(PoisonError::into_inner).extend(entries);
     }
 
     /// Whether a file in this state may be recorded.
@@ -65,30 +118,56 @@ impl Index {
         stamp.modified.0 < self.settled_before && stamp.changed.0 < self.settled_before
     }
 
-    /// Replaces the index by `known`, unless that is what it holds.
-    pub(crate) fn save(&self, store: &Store, known: &[(Key, Digest)]) {
-        let mut entries: Vec<[u8; ENTRY_BYTES]> = Vec::with_capacity(known.len());
-        for (key, digest) in known {
-            let mut entry = [0; ENTRY_BYTES];
-            entry[..KEY_BYTES].copy_from_slice(key);
-            entry[KEY_BYTES..].copy_from_slice(digest.as_bytes());
-            entries.push(entry);
-        }
-        entries.sort_unstable();
-        let entries = entries.as_flattened();
-        if entries != self.entries {
-            // The import succeeded without its cache: a full disk only makes the next one slower.
-            let _ = self.replace(store, entries);
-        }
+    /// How many files were noted by [`Index::add`].
+    pub(crate) fn added(&self) -> usize {
+        self.new.lock().unwrap_or_else(PoisonError::into_inner).len()
     }
 
-    fn replace(&self, store: &Store, entries: &[u8]) -> Option<()> {
-        let staging = Staging::new(store).ok()?;
+    /// Replaces the index in the store, unless it would be the same. Of the files that were noted by
+    /// [`Index::add`] it has the first `added`.
+    pub(crate) fn save(&self, store: &Store, unmet: Unmet, added: usize) {
+        let mut new = self.new.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(new) = new.get_mut(..added) else { return };
+        let all_kept = unmet == Unmet::Keep || (0..self.old.len()).all(|number| self.is_kept(number));
+        if new.is_empty() && all_kept {
+            return;
+        }
+        new.sort_unstable();
+        // The import succeeded without its cache: a full disk only makes the next one slower.
+        let _ = self.replace(store, new, unmet);
+    }
+
+    fn replace(&self, store: &Store, new: &[Entry], unmet: Unmet) -> io::Result<()> {
+        let staging = Staging::new(store).map_err(io::Error::other)?;
         let name = staging.part();
-        let mut file = staging.create(&name, Mode::from_raw_mode(0o644)).ok()?;
-        file.write_all(&[MAGIC.as_slice(), Digest::of(entries).as_bytes()].concat()).ok()?;
-        file.write_all(entries).ok()?;
-        renameat(&staging.dir, name, CWD, &self.path).ok()
+        let file = staging.create(&name, Mode::from_raw_mode(0o644))?;
+        let mut out = BufWriter::new(&file);
+        out.write_all(&[0; HEADER_BYTES])?;
+        let mut hasher = blake3::Hasher::new();
+        let kept = |(number, _): &(usize, &Entry)| unmet == Unmet::Keep || self.is_kept(*number);
+        let mut old = self.old.iter().enumerate().filter(kept).map(|(_, entry)| entry).peekable();
+        let mut new =
+            new.chunk_by(|a, b| a[..KEY_BYTES] == b[..KEY_BYTES]).filter_map(<[Entry]>::first).peekable();
+        loop {
+            let order = match (old.peek(), new.peek()) {
+                (None, None) => Order::Less,
+                (None, Some(_)) => Order::Greater,
+                (Some(_), None) => Order::Less,
+                (Some(old), Some(new)) => old[..KEY_BYTES].cmp(&new[..KEY_BYTES]),
+            };
+            // The new one of two that have the same key was read in this import.
+            let entry = if order == Order::Less { old.next() } else { new.next() };
+            if order == Order::Equal {
+                old.next();
+            }
+            let Some(entry) = entry else { break };
+            hasher.update(entry);
+            out.write_all(entry)?;
+        }
+        out.flush()?;
+        drop(out);
+        file.write_all_at(&[MAGIC.as_slice(), hasher.finalize().as_bytes()].concat(), 0)?;
+        Ok(renameat(&staging.dir, name, CWD, &self.path)?)
     }
 }
 
@@ -108,11 +187,19 @@ pub(crate) fn key(path: &[u8], stamp: &Stamp) -> Key {
     key
 }
 
-fn decode(bytes: &[u8]) -> Option<Vec<u8>> {
-    let (header, entries) = bytes.split_at_checked(HEADER_BYTES)?;
+/// The entries in a file; none if it is not as it was written.
+fn read(path: &Path) -> Option<Vec<Entry>> {
+    let mut file = File::open(path).ok()?;
+    let length = usize::try_from(file.metadata().ok()?.len()).ok()?.checked_sub(HEADER_BYTES)?;
+    let mut header = [0; HEADER_BYTES];
+    file.read_exact(&mut header).ok()?;
+    let mut entries = vec![[0; ENTRY_BYTES]; length / ENTRY_BYTES];
+    file.read_exact(entries.as_flattened_mut()).ok()?;
     let sum = header.strip_prefix(&MAGIC)?;
-    let intact = sum == Digest::of(entries).as_bytes() && entries.len() % ENTRY_BYTES == 0;
-    intact.then(|| entries.to_vec())
+    let intact = sum == Digest::of(entries.as_flattened()).as_bytes()
+        && length % ENTRY_BYTES == 0
+        && entries.is_sorted_by(|a, b| a[..KEY_BYTES] < b[..KEY_BYTES]);
+    intact.then_some(entries)
 }
 
 #[cfg(test)]
@@ -132,16 +219,31 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let (store, index) = at(2000, dir.path());
         let digest = Digest::of(b"content");
-        index.save(&store, &[(key(b"b", &STAMP), Digest::of(b"")), (key(b"a", &STAMP), digest)]);
+        index.add([(key(b"b", &STAMP), Digest::of(b"")), (key(b"a", &STAMP), digest)]);
+        index.save(&store, Unmet::Drop, index.added());
         let (_, index) = at(2000, dir.path());
-        assert_eq!(index.get(&key(b"a", &STAMP)), Some(digest));
-        assert_eq!(index.get(&key(b"c", &STAMP)), None);
-        assert_eq!(index.get(&key(b"a", &Stamp { size: 4, ..STAMP })), None);
+        let get = |index: &Index, path: &[u8], stamp| index.get(&key(path, &stamp)).map(|known| known.digest);
+        assert_eq!(get(&index, b"a", STAMP), Some(digest));
+        assert_eq!(get(&index, b"c", STAMP), None);
+        assert_eq!(get(&index, b"a", Stamp { size: 4, ..STAMP }), None);
 
-        let mut bytes = fs::read(&index.path).unwrap();
+        // One that was interrupted before it met `b`, then one that did not meet it.
+        index.keep(index.get(&key(b"a", &STAMP)).unwrap());
+        index.add([(key(b"c", &STAMP), digest)]);
+        index.save(&store, Unmet::Keep, index.added());
+        let (_, index) = at(2000, dir.path());
+        assert_eq!([b"a", b"b", b"c"].map(|path| get(&index, path, STAMP).is_some()), [true; 3]);
+        index.keep(index.get(&key(b"a", &STAMP)).unwrap());
+        index.add([(key(b"c", &STAMP), Digest::of(b"read again"))]);
+        index.save(&store, Unmet::Drop, index.added());
+        let (_, index) = at(2000, dir.path());
+        assert_eq!([b"a", b"b", b"c"].map(|path| get(&index, path, STAMP).is_some()), [true, false, true]);
+        assert_eq!(get(&index, b"c", STAMP), Some(Digest::of(b"read again")));
+
+        let mut bytes = std::fs::read(&index.path).unwrap();
         *bytes.last_mut().unwrap() ^= 1;
-        fs::write(&index.path, bytes).unwrap();
-        assert!(at(2000, dir.path()).1.entries.is_empty());
+        std::fs::write(&index.path, bytes).unwrap();
+        assert!(at(2000, dir.path()).1.old.is_empty());
     }
 
     #[test]

@@ -11,7 +11,12 @@ pub(crate) const BUFFER_BYTES: usize = 1 << 20;
 const THREADS_MAX: usize = 16;
 /// Results that wait for the caller; bounds memory when the caller is slow.
 const BACKLOG: usize = 1024;
-const TICK: Duration = Duration::from_millis(100);
+pub(crate) const TICK: Duration = Duration::from_millis(100);
+
+/// How many threads work at once.
+pub(crate) fn threads() -> usize {
+    thread::available_parallelism().map_or(2, |count| count.get().clamp(2, THREADS_MAX))
+}
 
 /// As [`run`], by the calling thread.
 fn alone<T, R, E>(
@@ -33,12 +38,11 @@ pub(crate) fn run<T, R: Send, E: Send>(
     work: impl Fn(&mut [u8], T) -> Result<R, E> + Sync,
     mut each: impl FnMut(Option<R>) -> Result<(), E>,
 ) -> Result<(), E> {
-    let threads = thread::available_parallelism().map_or(2, |count| count.get().clamp(2, THREADS_MAX));
     let items = Mutex::new(items.fuse());
     thread::scope(|scope| {
         let (sender, receiver) = sync_channel(BACKLOG);
         let mut started = 0;
-        for _ in 0..threads {
+        for _ in 0..threads() {
             let sender = sender.clone();
             let (items, work) = (&items, &work);
             let thread = thread::Builder::new().spawn_scoped(scope, move || {

@@ -1,9 +1,9 @@
-//! The first half of an import: what is in the source, and which of it must be read.
+//! Listing one directory of a source: what is in it, and which of that must be read.
 
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use aseptic_model::{Digest, FilePath, escape_bytes};
+use aseptic_model::escape_bytes;
 use rustix::fs::{FileType, Mode, OFlags, ResolveFlags, Stat, openat2};
 use rustix::io::Errno;
 
@@ -11,11 +11,10 @@ use crate::files::{
     Stamp, file_type, is_executable, join, link_target, names, open_directory_below, state, text_below,
     was_replaced,
 };
-use crate::forest::{Forest, Place, check_length};
-use crate::import::{Ignore, ImportError, ImportOptions, Imported, Links, Special};
-use crate::index::{Index, Key, key};
+use crate::forest::{check_length, directory_to_come, file_to_come};
+use crate::import::{Ignore, ImportError, ImportOptions, Links, Special};
+use crate::index::{Index, key};
 use crate::object::Store;
-use crate::parallel;
 use crate::rules::Rules;
 use crate::tree::{EntryKind, TreeEntry};
 
@@ -23,36 +22,26 @@ use crate::tree::{EntryKind, TreeEntry};
 const RESOLVE_TRIES_MAX: usize = 1_000;
 
 /// A file that must be read.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Pending {
-    pub(crate) place: Place,
-    /// Path to open, below the root of the source.
-    pub(crate) path: Vec<u8>,
-    /// Size when it was listed; for progress only.
+    /// Its place in its directory.
+    pub(crate) slot: usize,
+    /// Size when it was listed: how much there is to do.
     pub(crate) size: u64,
 }
 
-/// What is in a source.
-#[derive(Debug)]
-pub(crate) struct Found {
-    pub(crate) forest: Forest,
+/// What is in a directory.
+#[derive(Debug, Default)]
+pub(crate) struct Listing {
+    pub(crate) entries: Vec<TreeEntry>,
+    /// Which of the entries are files to read.
     pub(crate) pending: Vec<Pending>,
-    /// Files that the index knows.
-    pub(crate) known: Vec<(Key, Digest)>,
-    pub(crate) skipped: Vec<FilePath>,
-    pub(crate) skipped_count: u64,
-}
-
-impl Found {
-    pub(crate) fn nothing() -> Self {
-        Self {
-            forest: Forest::new(),
-            pending: Vec::new(),
-            known: Vec::new(),
-            skipped: Vec::new(),
-            skipped_count: 0,
-        }
-    }
+    /// Which of them are directories.
+    pub(crate) directories: Vec<usize>,
+    /// Paths of what is left out because no snapshot can hold it.
+    pub(crate) skipped: Vec<Vec<u8>>,
+    /// The rules that hold here.
+    pub(crate) rules: Option<Arc<Rules>>,
 }
 
 /// One source that is being imported.
@@ -64,129 +53,93 @@ pub(crate) struct Scanner<'a> {
     pub(crate) index: &'a Index,
 }
 
-/// A directory to list.
-struct Job {
-    directory: usize,
-    path: Vec<u8>,
-    rules: Option<Arc<Rules>>,
-}
-
-/// A directory that was listed.
-struct Listing {
-    directory: usize,
-    rules: Option<Arc<Rules>>,
-    entries: Vec<Listed>,
-}
-
-enum Listed {
-    Known(TreeEntry, Key, Digest),
-    Link(TreeEntry),
-    Pending(Vec<u8>, u64),
-    Directory(Vec<u8>),
-    Skipped(Vec<u8>),
-}
-
 impl Scanner<'_> {
-    /// Lists the source, one level of directories after the other, each level in parallel.
-    pub(crate) fn scan(&self, mut progress: impl FnMut(u64)) -> Result<Found, ImportError> {
-        let mut found = Found::nothing();
-        let mut files = 0;
-        let mut level = vec![Job { directory: 0, path: Vec::new(), rules: None }];
-        while !level.is_empty() {
-            let mut next = Vec::new();
-            let mut add = |listing: Listing| {
-                files += listing.entries.len() as u64;
-                progress(files);
-                found.add(listing, &mut next);
-            };
-            if let [job] = level.as_mut_slice() {
-                // Threads would cost more than they save, most of all in a deep chain.
-                add(self.list(job)?);
-            } else {
-                parallel::run(
-                    level.into_iter(),
-                    |_, job| self.list(&job),
-                    |listing| {
-                        listing.into_iter().for_each(&mut add);
-                        Ok(())
-                    },
-                )?;
-            }
-            level = next;
-        }
-        Ok(found)
-    }
-
     /// The regular file `name`, which the snapshot calls `shown`.
-    pub(crate) fn single(&self, name: &[u8], shown: &[u8]) -> Result<Found, ImportError> {
+    pub(crate) fn single(&self, name: &[u8], shown: &[u8]) -> Result<Listing, ImportError> {
         let stat = state(self.root, name).map_err(|error| failed(name, error))?;
-        let mut found = Found::nothing();
-        match self.file(shown, name, &stat) {
-            Listed::Pending(_, size) => {
-                let place = found.forest.push_file(0, shown);
-                found.pending.push(Pending { place, path: name.to_vec(), size });
-            }
-            listed => {
-                found.add(Listing { directory: 0, rules: None, entries: vec![listed] }, &mut Vec::new())
-            }
-        }
-        Ok(found)
+        let mut listing = Listing::default();
+        self.file(&mut listing, shown.to_vec(), name, &stat);
+        Ok(listing)
     }
 
-    fn list(&self, job: &Job) -> Result<Listing, ImportError> {
-        let directory =
-            open_directory_below(self.root, &job.path).map_err(|error| failed(&job.path, error))?;
+    /// The directory at `path`, below those that have the rules `above`.
+    pub(crate) fn list(&self, path: &[u8], above: Option<&Arc<Rules>>) -> Result<Listing, ImportError> {
+        let directory = open_directory_below(self.root, path).map_err(|error| failed(path, error))?;
         let rules = match self.options.ignore {
             Ignore::Nothing => None,
-            Ignore::GitRules => Rules::read(job.rules.as_ref(), &directory, &job.path)?,
+            Ignore::GitRules => Rules::read(above, &directory, path)?,
         };
-        let mut entries = Vec::new();
-        for (name, kind) in names(&directory).map_err(|error| failed(&job.path, error))? {
-            let path = join(&job.path, &name);
-            if self.options.ignore == Ignore::GitRules && name == b".git" {
-                continue;
-            }
-            let (kind, stat) = match kind {
-                FileType::Directory | FileType::Symlink => (kind, None),
-                _ => {
-                    let stat = state(&directory, &name).map_err(|error| failed(&path, error))?;
-                    (file_type(&stat), Some(stat))
-                }
-            };
-            if rules.as_ref().is_some_and(|rules| rules.leave_out(&path, kind == FileType::Directory)) {
-                continue;
-            }
-            check_length(&path).map_err(|source| ImportError::Shape { path: text_below(&path), source })?;
-            entries.push(match (kind, stat) {
-                (FileType::Directory, _) => Listed::Directory(name),
-                (FileType::Symlink, _) => self.link(&directory, &name, &path)?,
-                (FileType::RegularFile, Some(stat)) => self.file(&name, &path, &stat),
-                _ if self.options.special == Special::Skip => Listed::Skipped(path),
-                _ => return Err(ImportError::SpecialFile { path: text_below(&path) }),
-            });
+        let mut listing = Listing { rules, ..Listing::default() };
+        for (name, kind) in names(&directory).map_err(|error| failed(path, error))? {
+            self.add(&mut listing, &directory, path, name, kind)?;
         }
-        Ok(Listing { directory: job.directory, rules, entries })
+        Ok(listing)
     }
 
-    fn file(&self, name: &[u8], path: &[u8], stat: &Stat) -> Listed {
+    fn add(
+        &self,
+        listing: &mut Listing,
+        directory: &OwnedFd,
+        above: &[u8],
+        name: Vec<u8>,
+        kind: FileType,
+    ) -> Result<(), ImportError> {
+        let path = join(above, &name);
+        if self.options.ignore == Ignore::GitRules && name == b".git" {
+            return Ok(());
+        }
+        let (kind, stat) = match kind {
+            FileType::Directory | FileType::Symlink => (kind, None),
+            _ => {
+                let stat = state(directory, &name).map_err(|error| failed(&path, error))?;
+                (file_type(&stat), Some(stat))
+            }
+        };
+        let rules = listing.rules.as_ref();
+        if rules.is_some_and(|rules| rules.leave_out(&path, kind == FileType::Directory)) {
+            return Ok(());
+        }
+        check_length(&path).map_err(|source| ImportError::Shape { path: text_below(&path), source })?;
+        match (kind, stat) {
+            (FileType::Directory, _) => {
+                listing.directories.push(listing.entries.len());
+                listing.entries.push(directory_to_come(name));
+            }
+            (FileType::Symlink, _) => {
+                let target = self.link(directory, &name, &path)?;
+                listing.entries.push(TreeEntry { name, kind: EntryKind::Symlink { target } });
+            }
+            (FileType::RegularFile, Some(stat)) => self.file(listing, name, &path, &stat),
+            _ if self.options.special == Special::Skip => listing.skipped.push(path),
+            _ => return Err(ImportError::SpecialFile { path: text_below(&path) }),
+        }
+        Ok(())
+    }
+
+    fn file(&self, listing: &mut Listing, name: Vec<u8>, path: &[u8], stat: &Stat) {
         let stamp = Stamp::of(stat);
-        let key = key(path, &stamp);
-        match self.index.get(&key) {
+        let known = if self.options.paranoid { None } else { self.index.get(&key(path, &stamp)) };
+        match known {
             // Asked one by one: an object that is gone comes back with the next import.
-            Some(digest) if self.store.has(&digest) => {
-                let kind = EntryKind::File { size: stamp.size, digest, executable: is_executable(stat) };
-                Listed::Known(TreeEntry { name: name.to_vec(), kind }, key, digest)
+            Some(known) if self.store.has(&known.digest) => {
+                self.index.keep(known);
+                let (size, digest, executable) = (stamp.size, known.digest, is_executable(stat));
+                listing.entries.push(TreeEntry { name, kind: EntryKind::File { size, digest, executable } });
             }
-            _ => Listed::Pending(name.to_vec(), stamp.size),
+            _ => {
+                listing.pending.push(Pending { slot: listing.entries.len(), size: stamp.size });
+                listing.entries.push(file_to_come(name));
+            }
         }
     }
 
-    fn link(&self, directory: &OwnedFd, name: &[u8], path: &[u8]) -> Result<Listed, ImportError> {
+    /// Target of a link, if a snapshot may have it.
+    fn link(&self, directory: &OwnedFd, name: &[u8], path: &[u8]) -> Result<Vec<u8>, ImportError> {
         let target = link_target(directory, name).map_err(|error| failed(path, error))?;
         if self.options.links == Links::RefuseOutside && self.leads_outside(path, &target)? {
             return Err(ImportError::LinkOutside { path: text_below(path), target: escape_bytes(&target) });
         }
-        Ok(Listed::Link(TreeEntry { name: name.to_vec(), kind: EntryKind::Symlink { target } }))
+        Ok(target)
     }
 
     /// Whether a link is absolute, climbs out by its text, or leads out through other links.
@@ -209,40 +162,8 @@ impl Scanner<'_> {
     }
 }
 
-impl Found {
-    fn add(&mut self, listing: Listing, next: &mut Vec<Job>) {
-        let directory = listing.directory;
-        for listed in listing.entries {
-            match listed {
-                Listed::Known(entry, key, digest) => {
-                    self.forest.push(directory, entry);
-                    self.known.push((key, digest));
-                }
-                Listed::Link(entry) => {
-                    self.forest.push(directory, entry);
-                }
-                Listed::Pending(name, size) => {
-                    let place = self.forest.push_file(directory, &name);
-                    self.pending.push(Pending { place, path: self.forest.path_of(place), size });
-                }
-                Listed::Directory(name) => {
-                    let number = self.forest.push_directory(directory, &name);
-                    let path = self.forest.path(number).to_vec();
-                    next.push(Job { directory: number, path, rules: listing.rules.clone() });
-                }
-                Listed::Skipped(path) => {
-                    self.skipped_count += 1;
-                    if self.skipped.len() < Imported::SKIPPED_MAX {
-                        self.skipped.extend(FilePath::from_bytes(path));
-                    }
-                }
-            }
-        }
-    }
-}
-
 /// Whether a link at `path` leaves the tree by the text of its target alone.
-fn climbs_out(path: &[u8], target: &[u8]) -> bool {
+pub(crate) fn climbs_out(path: &[u8], target: &[u8]) -> bool {
     let mut depth = path.iter().filter(|byte| **byte == b'/').count();
     for component in target.split(|byte| *byte == b'/') {
         match component {

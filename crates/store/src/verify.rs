@@ -1,25 +1,43 @@
-//! Verification: every byte of a snapshot against its digest.
+//! Verification: the bytes of a snapshot against their digests.
+//!
+//! The directories of the snapshot are always read, all of them; how many of its files are is up to the caller.
 
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::fd::OwnedFd;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::Mutex;
+use std::time::SystemTime;
 
-use aseptic_model::{Class, Diagnose, Diagnosis, Digest, FilePath};
-use rustix::fs::{AtFlags, FileType, statat};
+use aseptic_model::{Class, Diagnose, Diagnosis, Digest};
 
-use crate::error::{CORRUPT_HELP, Damage, DamageCause, Damages, StoreError, summary};
-use crate::files::{
-    Stamp, file_type, is_executable, link_target, names, open_directory, open_directory_below,
-    open_file_below, state,
-};
+use crate::check::{Check, Checked, Side};
+use crate::error::{CORRUPT_HELP, Damage, Damages, StoreError, summary};
+use crate::files::open_directory;
 use crate::import::{Progress, Step};
-use crate::object::{Content, Store, object_name, twin_name};
+use crate::object::Store;
 use crate::parallel;
-use crate::tree::{EntryKind, TreeEntry};
+use crate::portion::{Portions, Shown, What, shown};
+use crate::sample::Sample;
+use crate::verified::States;
 
-/// What was found to be intact.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Which files a verification reads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Extent {
+    /// All.
+    #[default]
+    Whole,
+    /// Some, chosen at random: so many, or all if there are fewer. The same seed chooses the same files.
+    Sample {
+        /// How many.
+        files: u64,
+        /// Any number.
+        seed: u64,
+    },
+    /// Those that were written since they were last read by this or [`Extent::Whole`], as far as the file
+    /// system tells: packs and files whose size, inode or times of change are others. Bits that change on
+    /// the medium change none of these.
+    Changed,
+}
+
+/// What was read and found to be intact.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Verified {
     /// Number of regular files.
     pub files: u64,
@@ -38,148 +56,79 @@ impl Store {
         digest: &Digest,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Verified, VerifyError> {
+        self.verify_part(digest, Extent::Whole, progress)
+    }
+
+    /// As [`Store::verify`], for the files that `extent` names. Entries of the view that are no files are
+    /// always looked at.
+    ///
+    /// # Errors
+    /// As [`Store::verify`], as far as it was read.
+    pub fn verify_part(
+        &self,
+        digest: &Digest,
+        extent: Extent,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Verified, VerifyError> {
         let snapshot = self.snapshot(digest)?;
         let mut walk = self.walk(digest)?;
-        let mut damages = Damages::default();
-        let bytes = AtomicU64::new(0);
-        let mut done = Progress {
-            step: Step::Read,
-            files: 0,
-            bytes: 0,
-            files_total: snapshot.files,
-            bytes_total: snapshot.bytes,
+        let view = self.find_view(&digest.to_string());
+        let view = view.map(|view| open_directory(&view)).transpose();
+        let check = Check {
+            store: self,
+            extent,
+            states: States::load(self, digest, SystemTime::now()),
+            view: view.map_err(|error| self.io("open a view", "views", error))?,
+            side: Mutex::default(),
         };
+        let mut sample = match extent {
+            Extent::Sample { files, seed } => Some(Sample::new(files, snapshot.files, seed)),
+            Extent::Whole | Extent::Changed => None,
+        };
+        let (files_total, bytes_total) = match extent {
+            Extent::Sample { files, .. } => (files.min(snapshot.files), 0),
+            Extent::Whole | Extent::Changed => (snapshot.files, snapshot.bytes),
+        };
+        let mut done = Progress { step: Step::Read, files: 0, bytes: 0, files_total, bytes_total };
+        let (mut damages, mut verified) = (Damages::default(), Verified::default());
+        let entries = std::iter::from_fn(move || Some(walk.step()?.map(shown)));
+        let entries = entries.filter(|entry| match entry {
+            Ok(Shown { what: What::File { .. }, .. }) => sample.as_mut().is_none_or(Sample::next),
+            _ => true,
+        });
         parallel::run(
-            std::iter::from_fn(move || walk.step()),
-            |buffer, entry| match entry {
-                Ok((path, kind)) => self.check_entry(buffer, path, &kind, &bytes),
-                Err((path, error)) => Ok(Checked::Damaged(Damage { path, cause: cause(error) })),
-            },
-            |checked| {
-                match checked {
-                    Some(Checked::Damaged(damage)) => damages.push(damage),
-                    Some(Checked::File) => done.files += 1,
-                    Some(Checked::Other) | None => {}
-                }
-                done.bytes = bytes.load(Ordering::Relaxed);
+            Portions::new(self, entries, |shown, blocks| check.begin(shown, blocks)),
+            |buffer, portion| check.portion(buffer, portion),
+            |checked: Option<Checked>| {
+                let Checked { damages: found, read, seen } = checked.unwrap_or_default();
+                found.into_iter().for_each(|damage| damages.push(damage));
+                verified.add(read);
+                done.files += seen.files;
+                done.bytes += seen.bytes;
                 progress(done);
                 Ok::<_, StoreError>(())
             },
         )?;
-        if let Some(view) = self.find_view(&digest.to_string()) {
-            let view = open_directory(&view).map_err(|error| self.io("open a view", "views", error))?;
-            self.check_view(*digest, &view, &mut damages)?;
+        check.names(*digest, &mut damages);
+        let Side { keys, damages: found } = std::mem::take(&mut *check.side());
+        found.into_iter().for_each(|damage| damages.push(damage));
+        if damages.count > 0 {
+            // Where it cannot be removed nothing else can be written either: what matters is the damage.
+            let _ = check.states.forget();
+            let Damages { list, count } = damages;
+            return Err(VerifyError::Damaged { digest: *digest, list, count });
         }
-        if damages.count == 0 {
-            return Ok(Verified { files: snapshot.files, bytes: snapshot.bytes });
+        if !matches!(extent, Extent::Sample { .. }) {
+            check.states.save(self, &keys);
         }
-        let Damages { list, count } = damages;
-        Err(VerifyError::Damaged { digest: *digest, list, count })
-    }
-
-    /// Reads the object of a file, and its executable twin if it has one.
-    fn check_entry(
-        &self,
-        buffer: &mut [u8],
-        path: FilePath,
-        kind: &EntryKind,
-        bytes: &AtomicU64,
-    ) -> Result<Checked, StoreError> {
-        let EntryKind::File { size, digest, executable } = *kind else { return Ok(Checked::Other) };
-        let content = Content { size, digest };
-        let mut checked = self.read_object(&object_name(&digest), content, buffer, |piece| {
-            bytes.fetch_add(piece.len() as u64, Ordering::Relaxed);
-            Ok::<_, StoreError>(())
-        });
-        if executable && checked.is_ok() {
-            checked = match self.read_object(&twin_name(&digest), content, buffer, |_| Ok(())) {
-                Err(StoreError::Missing { .. }) => Ok(()), // No view has needed it yet.
-                twin => twin,
-            };
-        }
-        Ok(match checked {
-            Ok(()) => Checked::File,
-            Err(error) => Checked::Damaged(Damage { path, cause: cause(error) }),
-        })
-    }
-
-    /// Compares a view with its snapshot, name by name.
-    fn check_view(&self, digest: Digest, view: &OwnedFd, damages: &mut Damages) -> Result<(), StoreError> {
-        let mut directories = vec![(None::<FilePath>, digest)];
-        let mut buffer = vec![0; parallel::BUFFER_BYTES];
-        while let Some((directory, digest)) = directories.pop() {
-            // A directory object that is damaged was reported before.
-            let Ok(tree) = self.read_tree(&digest) else { continue };
-            let at = directory.as_ref().map_or(b"".as_slice(), FilePath::as_bytes);
-            let shown = open_directory_below(view, at).and_then(|shown| Ok((names(&shown)?, shown)));
-            let Ok((names, shown)) = shown else {
-                damages.extend(directory, DamageCause::View);
-                continue;
-            };
-            let path_of = |name: &[u8]| match &directory {
-                None => FilePath::from_bytes(name),
-                Some(directory) => directory.join(name),
-            };
-            for (name, _) in names {
-                if tree.get(&name).is_none() {
-                    damages.extend(path_of(&name).ok(), DamageCause::Extra);
-                }
-            }
-            for TreeEntry { name, kind } in tree.into_entries() {
-                let Ok(path) = path_of(&name) else { continue };
-                if !self.shows(&shown, &name, &kind, &mut buffer).unwrap_or(false) {
-                    damages.extend(Some(path), DamageCause::View);
-                } else if let EntryKind::Directory { digest, .. } = kind {
-                    directories.push((Some(path), digest));
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Whether the entry `name` of a view shows what it should. A link to an object needs no reading:
-    /// the object was checked.
-    fn shows(&self, view: &OwnedFd, name: &[u8], kind: &EntryKind, buffer: &mut [u8]) -> io::Result<bool> {
-        let stat = state(view, name)?;
-        let EntryKind::File { size, digest, executable } = kind else {
-            return Ok(match kind {
-                EntryKind::Symlink { target } => link_target(view, name)? == *target,
-                _ => file_type(&stat) == FileType::Directory,
-            });
-        };
-        let stamp = Stamp::of(&stat);
-        if file_type(&stat) != FileType::RegularFile
-            || is_executable(&stat) != *executable
-            || stamp.size != *size
-        {
-            return Ok(false);
-        }
-        let object = if *executable { twin_name(digest) } else { object_name(digest) };
-        let same = statat(&self.objects, object, AtFlags::SYMLINK_NOFOLLOW)
-            .is_ok_and(|object| (object.st_dev, object.st_ino) == (stat.st_dev, stat.st_ino));
-        Ok(same || hash(open_file_below(view, name)?, buffer)? == *digest)
+        Ok(verified)
     }
 }
 
-/// What checking one entry found.
-enum Checked {
-    File,
-    Other,
-    Damaged(Damage),
-}
-
-fn cause(error: StoreError) -> DamageCause {
-    error.into_damage().unwrap_or(DamageCause::Unreadable)
-}
-
-fn hash(file: OwnedFd, buffer: &mut [u8]) -> io::Result<Digest> {
-    let mut file = File::from(file);
-    let mut hasher = blake3::Hasher::new();
-    loop {
-        match file.read(buffer)? {
-            0 => return Ok(Digest::from_bytes(*hasher.finalize().as_bytes())),
-            count => hasher.update(&buffer[..count]),
-        };
+impl Verified {
+    pub(crate) fn add(&mut self, other: Self) {
+        self.files += other.files;
+        self.bytes += other.bytes;
     }
 }
 

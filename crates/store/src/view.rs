@@ -1,34 +1,35 @@
 //! Views: a snapshot as a read-only directory, made once.
 //!
-//! **Invariant:** a view has its name only when it is complete, on disk, and every file in it was checked
-//! against its digest while it was built.
+//! **Invariant:** a view has its name only when it is complete, and every file in it was checked against its
+//! digest while it was built. Whether it still is complete after the machine stopped is in [`standing`].
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
-use std::sync::{Mutex, PoisonError};
 
 use aseptic_model::{Class, Diagnose, Diagnosis, Digest, FilePath};
-use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, chmodat, fchmod, fsync, futimens, linkat, makedev, mkdirat,
-    mknodat, openat, renameat, symlinkat, syncfs, utimensat,
-};
+use rustix::fs::{AtFlags, Mode};
 use rustix::io::Errno;
 
+use crate::directories;
 use crate::error::{CORRUPT_HELP, Damage, Damages, StoreError, summary};
-use crate::files::{DIRECTORY, FIXED_TIMES, READ_EXECUTE, READ_ONLY, READ_WRITE, open_directory};
-use crate::object::{Content, Store, object_name, twin_name};
+use crate::files::{DIRECTORY, READ_EXECUTE, READ_ONLY, READ_WRITE, open_directory, open_directory_below};
+use crate::object::{Content, Store, object_name};
 use crate::parallel;
-use crate::stage::{Staging, name_object};
-use crate::tree::EntryKind;
+use crate::portion::{Blocks, Large, Portion, Portions, Shown, Step, What, shown, split};
+use crate::reader::Found;
+use crate::stage::{Staging, lock_tmp};
+use crate::standing::{self, Standing};
 
 impl Store {
     /// The read-only directory that shows the snapshot `digest`.
     ///
-    /// Built at the first call, when every file is checked against its digest; constant time afterwards.
-    /// Its files are hard links to objects: show it to a job only through a read-only overlay mount, so
-    /// that no writer, lock or watch reaches an object. Every time in it is 2000-01-01T00:00:00Z.
+    /// Built at the first call, when every file is checked against its digest; constant time afterwards. It is
+    /// built once more at the first call after the machine was started again, unless it was waited for.
+    /// Its files are copies of objects, or hard links to them: show it to a job only through a read-only
+    /// overlay mount, so that no writer, lock or watch reaches an object. Every time in it is
+    /// 2000-01-01T00:00:00Z.
     ///
     /// # Errors
     /// - [`ViewError::Damaged`]: objects are missing or damaged; no view was made.
@@ -53,13 +54,14 @@ impl Store {
         self.build_view(*digest, name, surface, entries)
     }
 
-    /// The view called `name`, if it was built.
+    /// The view called `name`, if it was built and is whole.
     pub(crate) fn find_view(&self, name: &str) -> Option<PathBuf> {
         let path = self.view_path(name);
-        path.is_dir().then_some(path)
+        (path.parent().is_some_and(standing::is_whole) && path.is_dir()).then_some(path)
     }
 
-    fn view_path(&self, name: &str) -> PathBuf {
+    /// Where the view `name` is, if it was built.
+    pub(crate) fn view_path(&self, name: &str) -> PathBuf {
         self.dir.join("views").join(name).join("tree")
     }
 
@@ -73,19 +75,20 @@ impl Store {
     ) -> Result<PathBuf, ViewError> {
         let builder = Builder::new(self, surface)?;
         let mut directories = Vec::new();
+        let mut bytes: u64 = 0;
         let mut damages = Damages::default();
-        let entries = entries.inspect(|entry| {
-            if let Ok(Shown { path, what: What::Directory }) = entry {
-                directories.push(path.clone());
-            }
+        let entries = entries.inspect(|entry| match entry {
+            Ok(Shown { path, what: What::Directory }) => directories.push(path.clone()),
+            Ok(Shown { what: What::File { content, .. }, .. }) => bytes = bytes.saturating_add(content.size),
+            _ => {}
         });
         // Directories are made here, by one thread at a time, so that each is there before its content.
         let entries = entries.map(|entry| builder.make_directory(entry));
         parallel::run(
-            entries,
-            |buffer, entry| builder.show(buffer, entry),
-            |damage| {
-                damage.flatten().into_iter().for_each(|damage| damages.push(damage));
+            Portions::new(self, entries, |shown, blocks| builder.begin(shown, blocks)),
+            |buffer, portion| builder.show(buffer, portion),
+            |found| {
+                found.into_iter().flatten().for_each(|damage| damages.push(damage));
                 Ok(())
             },
         )?;
@@ -93,7 +96,8 @@ impl Store {
             let Damages { list, count } = damages;
             return Err(ViewError::Damaged { digest, list, count });
         }
-        builder.publish(name, &directories)?;
+        let again = self.dir.join("views").join(name).exists();
+        builder.publish(name, &directories, &Standing::choose(bytes, again))?;
         Ok(self.view_path(name))
     }
 }
@@ -108,39 +112,6 @@ pub(crate) enum Surface {
     Work,
 }
 
-/// One entry of a view.
-#[derive(Debug)]
-pub(crate) struct Shown {
-    pub(crate) path: FilePath,
-    pub(crate) what: What,
-}
-
-/// What a view shows under a path.
-#[derive(Debug)]
-pub(crate) enum What {
-    Directory,
-    Symlink(Vec<u8>),
-    File {
-        content: Content,
-        executable: bool,
-    },
-    /// Nothing, although a lower layer has something: a character device 0:0 of overlayfs.
-    Whiteout,
-}
-
-pub(crate) fn shown((path, kind): (FilePath, EntryKind)) -> Shown {
-    let what = match kind {
-        EntryKind::Directory { .. } => What::Directory,
-        EntryKind::Symlink { target } => What::Symlink(target),
-        EntryKind::File { size, digest, executable } => {
-            What::File { content: Content { size, digest }, executable }
-        }
-    };
-    Shown { path, what }
-}
-
-type Step = Result<Shown, (FilePath, StoreError)>;
-
 /// A view under construction, in a staging directory.
 #[derive(Debug)]
 struct Builder<'s> {
@@ -148,124 +119,181 @@ struct Builder<'s> {
     staging: Staging,
     tree: OwnedFd,
     surface: Surface,
-    /// Names of executable twins that are staged.
-    twins: Mutex<Vec<Digest>>,
+}
+
+/// Where a large file goes.
+#[derive(Debug)]
+enum Target {
+    /// It is an object of its own, which gets another name.
+    Link(Content),
+    /// It is copied.
+    Copy(File),
 }
 
 impl<'s> Builder<'s> {
     fn new(store: &'s Store, surface: Surface) -> Result<Self, StoreError> {
         let staging = Staging::new(store)?;
-        let made = |name| mkdirat(&staging.dir, name, DIRECTORY);
+        let made = |name| store.disk.make_new_directory(&staging.dir, name, DIRECTORY);
         let opened = made("view").and_then(|()| made("view/tree")).map_err(io::Error::from);
         let tree = opened
             .and_then(|()| open_directory(&staging.path.join("view/tree")))
             .map_err(|error| store.io("build a view", "tmp", error))?;
-        Ok(Self { store, staging, tree, surface, twins: Mutex::new(Vec::new()) })
+        Ok(Self { store, staging, tree, surface })
     }
 
-    fn make_directory(&self, entry: Step) -> Result<Step, StoreError> {
-        if let Ok(Shown { path, what: What::Directory }) = &entry {
-            mkdirat(&self.tree, path.as_bytes(), DIRECTORY).map_err(|error| self.failed(error))?;
+    /// Makes a directory; what could not be made is said where it is to be filled.
+    fn make_directory(&self, entry: Step) -> Step {
+        if let Ok(Shown { path, what: What::Directory }) = &entry
+            && let Err(error) = self.staging.disk.make_new_directory(&self.tree, path.as_bytes(), DIRECTORY)
+        {
+            return Err((path.clone(), self.failed(error)));
         }
-        Ok(entry)
+        entry
     }
 
-    /// Puts one entry in place, or says what is wrong with its object.
-    fn show(&self, buffer: &mut [u8], entry: Result<Step, StoreError>) -> Result<Option<Damage>, StoreError> {
-        let (path, error) = match entry? {
-            Err(damaged) => damaged,
-            Ok(Shown { path, what }) => match self.put(buffer, &path, what) {
-                Ok(()) => return Ok(None),
-                Err(error) => (path, error),
-            },
+    fn begin(&self, shown: &Shown, blocks: Blocks) -> Result<Vec<Large<Target>>, StoreError> {
+        let What::File { content, executable } = shown.what else { return Ok(Vec::new()) };
+        let mode = self.mode(executable);
+        let target = match blocks {
+            Blocks::File(_) if mode == READ_ONLY => Target::Link(content),
+            _ => Target::Copy(self.create(&self.tree, shown.path.as_bytes(), mode)?),
         };
-        Ok(Some(Damage { path, cause: error.into_damage()? }))
+        Ok(vec![Large::new(shown.path.clone(), content, blocks, target)])
     }
 
-    fn put(&self, buffer: &mut [u8], path: &FilePath, what: What) -> Result<(), StoreError> {
-        let path = path.as_bytes();
+    /// Puts one portion in place, or says what is wrong with its objects.
+    fn show(&self, buffer: &mut [u8], portion: Portion<Target>) -> Result<Vec<Damage>, StoreError> {
+        let (path, shown) = match portion {
+            Portion::Entries(entries) => return self.show_entries(buffer, entries),
+            Portion::Block(large, number) => (large.path.clone(), self.show_block(buffer, &large, number)),
+        };
+        Ok(match shown {
+            Ok(()) => Vec::new(),
+            Err(error) => vec![Damage { path, cause: error.into_damage()? }],
+        })
+    }
+
+    fn show_block(&self, buffer: &mut [u8], large: &Large<Target>, number: u64) -> Result<(), StoreError> {
+        let done = large.read(self.store, number, buffer, |bytes, at| match &large.target {
+            Target::Link(_) => Ok(()),
+            Target::Copy(to) => self.staging.disk.write_at(to, bytes, at).map_err(|error| self.failed(error)),
+        })?;
+        match (done, &large.target) {
+            (None, _) => Ok(()),
+            (Some(Err(error)), _) => Err(error),
+            (Some(Ok(())), Target::Copy(to)) => self.close(to),
+            (Some(Ok(())), Target::Link(content)) => {
+                self.link(buffer, (&self.tree, large.path.as_bytes()), *content, READ_ONLY)
+            }
+        }
+    }
+
+    fn show_entries(&self, buffer: &mut [u8], entries: Vec<Step>) -> Result<Vec<Damage>, StoreError> {
+        let mut damages = Vec::new();
+        let mut directory = None;
+        for entry in entries {
+            let (path, error) = match entry {
+                Err(damaged) => damaged,
+                // Made before.
+                Ok(Shown { what: What::Directory, .. }) => continue,
+                Ok(Shown { path, what }) => {
+                    let (parent, name) = split(&path);
+                    let directory = match &directory {
+                        Some(directory) => directory,
+                        None => {
+                            let opened = open_directory_below(&self.tree, parent);
+                            directory.insert(opened.map_err(|error| self.failed(error))?)
+                        }
+                    };
+                    match self.put(buffer, (directory, name), what) {
+                        Ok(()) => continue,
+                        Err(error) => (path, error),
+                    }
+                }
+            };
+            damages.push(Damage { path, cause: error.into_damage()? });
+        }
+        Ok(damages)
+    }
+
+    fn put(&self, buffer: &mut [u8], (dir, name): Place<'_>, what: What) -> Result<(), StoreError> {
         let put = match what {
             What::Directory => Ok(()),
-            What::Symlink(target) => symlinkat(target, &self.tree, path)
-                .and_then(|()| utimensat(&self.tree, path, &FIXED_TIMES, AtFlags::SYMLINK_NOFOLLOW)),
-            What::Whiteout => {
-                mknodat(&self.tree, path, FileType::CharacterDevice, Mode::empty(), makedev(0, 0))
+            What::Symlink(target) => self.staging.disk.make_symlink(target, dir, name),
+            What::Whiteout => self.staging.disk.make_whiteout(dir, name),
+            What::File { content, executable } => {
+                let mode = self.mode(executable);
+                let found = self.store.find(&content.digest)?;
+                if mode != READ_ONLY || matches!(found, Found::Packed(..)) {
+                    return self.copy(buffer, (dir, name), content, mode, found);
+                }
+                self.store.read_found(found, content, buffer, |_| Ok::<_, StoreError>(()))?;
+                return self.link(buffer, (dir, name), content, mode);
             }
-            What::File { content, executable } => return self.put_file(buffer, path, content, executable),
         };
         put.map_err(|error| self.failed(error))
     }
 
-    /// Links an object, or its executable twin, after checking it.
-    fn put_file(
+    fn mode(&self, executable: bool) -> Mode {
+        match (self.surface, executable) {
+            (Surface::Work, false) => READ_WRITE,
+            (Surface::Work, true) => DIRECTORY,
+            (Surface::Input, false) => READ_ONLY,
+            (Surface::Input, true) => READ_EXECUTE,
+        }
+    }
+
+    /// Gives an object that is a file of its own a name in the view. It was checked.
+    fn link(
         &self,
         buffer: &mut [u8],
-        path: &[u8],
+        (dir, name): Place<'_>,
         content: Content,
-        executable: bool,
+        mode: Mode,
     ) -> Result<(), StoreError> {
-        if self.surface == Surface::Work {
-            let mode = if executable { DIRECTORY } else { READ_WRITE };
-            return self.copy_new(buffer, path, content, mode);
-        }
-        let (name, mode) = if executable {
-            (twin_name(&content.digest), READ_EXECUTE)
-        } else {
-            (object_name(&content.digest), READ_ONLY)
-        };
-        let linked = match self.store.read_object(&name, content, buffer, |_| Ok::<_, StoreError>(())) {
-            Ok(()) => linkat(&self.store.objects, name, &self.tree, path, AtFlags::empty()),
-            Err(StoreError::Missing { .. }) if executable => {
-                let staged = content.digest.to_string();
-                self.stage_twin(buffer, content, &staged)?;
-                linkat(&self.staging.dir, staged, &self.tree, path, AtFlags::empty())
+        let object = object_name(&content.digest);
+        match self.staging.disk.link(&self.store.objects, object, dir, name, AtFlags::empty()) {
+            // More names than the file system allows for one file, as empty files may have; or it went
+            // into a pack meanwhile.
+            Err(Errno::MLINK | Errno::NOENT) => {
+                let found = self.store.find(&content.digest)?;
+                self.copy(buffer, (dir, name), content, mode, found)
             }
-            Err(error) => return Err(error),
-        };
-        match linked {
-            // More names than the file system allows for one file, as empty files may have.
-            Err(Errno::MLINK) => self.copy_new(buffer, path, content, mode),
             linked => linked.map_err(|error| self.failed(error)),
         }
     }
 
-    /// Makes the twin of an object. If another thread is at it, its file can already be linked: should
-    /// that copy fail, there will be no view.
-    fn stage_twin(&self, buffer: &mut [u8], content: Content, staged: &str) -> Result<(), StoreError> {
-        match self.staging.create(staged, READ_EXECUTE) {
-            Ok(file) => self.copy(buffer, content, READ_EXECUTE, file)?,
-            Err(Errno::EXIST) => return Ok(()),
-            Err(error) => return Err(self.failed(error)),
-        }
-        self.twins.lock().unwrap_or_else(PoisonError::into_inner).push(content.digest);
-        Ok(())
-    }
-
-    fn copy_new(
+    fn copy(
         &self,
         buffer: &mut [u8],
-        path: &[u8],
+        (dir, name): Place<'_>,
         content: Content,
         mode: Mode,
+        found: Found,
     ) -> Result<(), StoreError> {
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
-        let copy = openat(&self.tree, path, flags, mode).map_err(|error| self.failed(error))?;
-        self.copy(buffer, content, mode, File::from(copy))
-    }
-
-    fn copy(&self, buffer: &mut [u8], content: Content, mode: Mode, mut to: File) -> Result<(), StoreError> {
-        self.store.read_object(&object_name(&content.digest), content, buffer, |piece| {
-            to.write_all(piece).map_err(|error| self.failed(error))
+        let to = self.create(dir, name, mode)?;
+        self.store.read_found(found, content, buffer, |piece| {
+            self.staging.disk.write(&to, piece).map_err(|error| self.failed(error))
         })?;
-        fchmod(&to, mode).and_then(|()| futimens(&to, &FIXED_TIMES)).map_err(|error| self.failed(error))
+        self.close(&to)
     }
 
-    /// Closes the directories and gives the twins and the view their names.
-    fn publish(self, name: &str, directories: &[FilePath]) -> Result<(), StoreError> {
-        self.finish(name, directories).map_err(|error| self.failed(error))
+    fn create(&self, dir: &OwnedFd, name: &[u8], mode: Mode) -> Result<File, StoreError> {
+        self.staging.disk.create(dir, name, mode).map_err(|error| self.failed(error))
     }
 
-    fn finish(&self, name: &str, directories: &[FilePath]) -> rustix::io::Result<()> {
+    fn close(&self, file: &File) -> Result<(), StoreError> {
+        self.staging.disk.set_times(file).map_err(|error| self.failed(error))
+    }
+
+    /// Closes the directories and gives the view its name.
+    fn publish(self, name: &str, directories: &[FilePath], standing: &Standing) -> Result<(), StoreError> {
+        let finished = self.close_directories(directories).and_then(|()| self.say(directories, standing));
+        let named = finished.and_then(|()| self.name(name, standing));
+        named.map_err(|error| self.failed(error))
+    }
+
+    fn close_directories(&self, directories: &[FilePath]) -> io::Result<()> {
         let mode = match self.surface {
             Surface::Input => READ_EXECUTE,
             Surface::Work => DIRECTORY,
@@ -273,27 +301,56 @@ impl<'s> Builder<'s> {
         // The deepest first: afterwards its owner cannot change a directory any more.
         let paths = directories.iter().rev().map(FilePath::as_bytes).chain([b".".as_slice()]);
         for path in paths {
-            utimensat(&self.tree, path, &FIXED_TIMES, AtFlags::empty())?;
-            chmodat(&self.tree, path, mode, AtFlags::empty())?;
+            self.staging.disk.close_directory(&self.tree, path, mode)?;
         }
-        syncfs(&self.tree)?;
-        let twins = self.twins.lock().unwrap_or_else(PoisonError::into_inner);
-        for digest in twins.iter() {
-            name_object(self.store, &self.staging, &digest.to_string(), &twin_name(digest))?;
+        Ok(())
+    }
+
+    /// Writes what is known of the view beside it.
+    fn say(&self, directories: &[FilePath], standing: &Standing) -> io::Result<()> {
+        let disk = &self.staging.disk;
+        if self.surface == Surface::Input {
+            let list = self.staging.create("view/directories", READ_ONLY)?;
+            disk.write(&list, &directories::encode(directories))?;
         }
-        let views =
-            openat(CWD, self.store.dir.join("views"), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-        match renameat(&self.staging.dir, "view", &views, name) {
-            // Another process was quicker; its view is the same.
-            Ok(()) | Err(Errno::EXIST | Errno::NOTEMPTY) => fsync(views),
-            Err(error) => Err(error),
+        if *standing == Standing::OnDisk {
+            disk.sync_all(&self.tree)?;
         }
+        let said = self.staging.create(&format!("view/{}", standing::NAME), READ_ONLY)?;
+        disk.write(&said, standing.text().as_bytes())?;
+        if *standing == Standing::OnDisk {
+            disk.sync(&said)?;
+            disk.sync(open_directory_below(&self.staging.dir, b"view")?)?;
+        }
+        Ok(())
+    }
+
+    fn name(&self, name: &str, standing: &Standing) -> io::Result<()> {
+        let disk = &self.staging.disk;
+        let views = open_directory(&self.store.dir.join("views"))?;
+        match disk.rename(&self.staging.dir, "view", &views, name) {
+            Err(Errno::EXIST | Errno::NOTEMPTY) => {
+                // One process at a time takes away what is there.
+                let _guard = lock_tmp(&self.store.dir.join("tmp"))?;
+                // Another process was quicker; its view is the same.
+                if self.store.find_view(name).is_some() {
+                    return Ok(());
+                }
+                disk.rename(&views, name, &self.staging.dir, "before")?;
+                disk.rename(&self.staging.dir, "view", &views, name)?;
+            }
+            renamed => renamed?,
+        }
+        if *standing == Standing::OnDisk { Ok(disk.sync(views)?) } else { Ok(()) }
     }
 
     fn failed(&self, error: impl Into<io::Error>) -> StoreError {
         self.store.io("build a view", "views", error)
     }
 }
+
+/// A directory and a name in it.
+type Place<'p> = (&'p OwnedFd, &'p [u8]);
 
 /// Why there is no view.
 #[derive(Debug, thiserror::Error)]

@@ -5,6 +5,7 @@ use std::vec;
 use aseptic_model::{Digest, FilePath, FilePathError};
 
 use crate::error::StoreError;
+use crate::lease::Lease;
 use crate::object::Store;
 use crate::tree::{EntryKind, Snapshot, Tree, TreeEntry, TreeError};
 
@@ -43,18 +44,9 @@ impl Store {
         Ok(Walk { store: self, levels: vec![root], next: None })
     }
 
-    /// Paths of all directories below the root, each before those inside it.
-    ///
-    /// # Errors
-    /// As [`Store::read_tree`].
-    pub fn directories(&self, digest: &Digest) -> Result<Vec<FilePath>, StoreError> {
-        let mut paths = Vec::new();
-        for entry in self.walk(digest)? {
-            if let (path, EntryKind::Directory { .. }) = entry? {
-                paths.push(path);
-            }
-        }
-        Ok(paths)
+    /// Every entry below the directory `kind`, which is at `path`; none if it is no directory.
+    pub(crate) fn walk_below(&self, path: FilePath, kind: EntryKind) -> Walk<'_> {
+        Walk { store: self, levels: Vec::new(), next: Some((path, kind)) }
     }
 
     /// The entry at `path`, if the snapshot has one. Links are not followed.
@@ -81,7 +73,12 @@ impl Store {
     /// # Errors
     /// As [`Store::read_tree`], and [`StoreError::Full`] or [`StoreError::Io`] when a new directory
     /// object could not be written.
-    pub fn subtree(&self, digest: &Digest, path: &FilePath) -> Result<Option<Snapshot>, StoreError> {
+    pub fn subtree(
+        &self,
+        lease: &Lease,
+        digest: &Digest,
+        path: &FilePath,
+    ) -> Result<Option<Snapshot>, StoreError> {
         match self.lookup(digest, path)? {
             None => Ok(None),
             Some(TreeEntry { kind: EntryKind::Directory { files, bytes, digest }, .. }) => {
@@ -91,14 +88,14 @@ impl Store {
             Some(entry) => {
                 let tree = Tree::new(vec![entry])
                     .map_err(|source| StoreError::NotTree { digest: *digest, source })?;
-                let digest = self.put_bytes(&tree.encode())?;
+                let digest = self.put_bytes(lease, &tree.encode())?;
                 Ok(Some(Snapshot { digest, files: tree.files(), bytes: tree.bytes() }))
             }
         }
     }
 
     /// The directory that an entry stands for; empty for anything else.
-    fn read_below(&self, kind: &EntryKind) -> Result<Tree, StoreError> {
+    pub(crate) fn read_below(&self, kind: &EntryKind) -> Result<Tree, StoreError> {
         let EntryKind::Directory { files, bytes, digest } = kind else {
             return Ok(Tree::default());
         };

@@ -16,7 +16,7 @@ fn capture(store: &Store, roots: &[(&[u8], &Path, CaptureKind)]) -> Captured {
         .iter()
         .map(|(name, path, kind)| CaptureRoot { name, path, kind: *kind, max_bytes: None })
         .collect();
-    store.capture(&roots).unwrap()
+    store.capture(&store.lease().unwrap(), &roots).unwrap()
 }
 
 fn plain(env: &Env) -> Captured {
@@ -179,7 +179,7 @@ fn a_limit_skips_what_does_not_fit() {
     env.write("out/d", "1234");
     let root =
         CaptureRoot { name: b"out", path: &env.path("out"), kind: CaptureKind::Plain, max_bytes: Some(10) };
-    let captured = env.store.capture(&[root]).unwrap();
+    let captured = env.store.capture(&env.store.lease().unwrap(), &[root]).unwrap();
     let skipped: Vec<_> = captured.skipped.iter().map(|s| (s.path.to_string(), s.reason)).collect();
     assert_eq!(skipped, [("out/b".into(), SkipReason::OverLimit), ("out/d".into(), SkipReason::OverLimit)]);
     assert_eq!(captured.snapshot.bytes, 8);
@@ -196,12 +196,12 @@ fn root_names_are_single_components() {
             kind: CaptureKind::Plain,
             max_bytes: None,
         };
-        let error = env.store.capture(&[root]).unwrap_err();
+        let error = env.store.capture(&env.store.lease().unwrap(), &[root]).unwrap_err();
         assert_eq!(error.diagnosis().code, "store/shape");
     }
     let root =
         CaptureRoot { name: b"out", path: &env.path("out"), kind: CaptureKind::Plain, max_bytes: None };
-    assert!(env.store.capture(&[root, root]).is_err(), "a name comes twice");
+    assert!(env.store.capture(&env.store.lease().unwrap(), &[root, root]).is_err(), "a name comes twice");
 }
 
 /// Nests directories without ever naming a long path.

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::thread;
 
@@ -55,7 +56,7 @@ fn a_killed_import_leaves_nothing_visible() {
             }
         }
         assert_eq!(env.import("source").snapshot, expected);
-        env.store.put_bytes(b"something new, so that the store stages").unwrap();
+        env.store.put_bytes(&env.store.lease().unwrap(), b"something new, so that the store stages").unwrap();
         assert_eq!(fs::read_dir(env.path("store/tmp")).unwrap().count(), 0, "the remains are gone");
         env.store.verify(&expected.digest, &mut |_| ()).unwrap();
     }
@@ -65,8 +66,11 @@ fn a_killed_import_leaves_nothing_visible() {
 fn role_import() {
     let Some(dir) = role_dir() else { return };
     let store = Store::open(&dir.join("store")).unwrap();
-    let mut step = |_| std::io::stdout().write_all(b"step\n").unwrap();
-    store.import(&dir.join("source"), &ImportOptions::default(), &mut step).unwrap();
+    let mut step = |_| {
+        std::io::stdout().write_all(b"step\n").unwrap();
+        ControlFlow::Continue(())
+    };
+    store.import(&store.lease().unwrap(), &dir.join("source"), &ImportOptions::default(), &mut step).unwrap();
 }
 
 #[test]
@@ -87,18 +91,22 @@ fn role_full() {
     let path = dir.join("small/store");
     let store = Store::open(&path).unwrap();
     let options = ImportOptions::default();
-    let error = store.import(&dir.join("source"), &options, &mut |_| ()).unwrap_err();
+    let error = store
+        .import(&store.lease().unwrap(), &dir.join("source"), &options, &mut |_| ControlFlow::Continue(()))
+        .unwrap_err();
     assert_eq!(error.diagnosis().code, "store/full");
     let root =
         CaptureRoot { name: b"out", path: &dir.join("source"), kind: CaptureKind::Plain, max_bytes: None };
-    let error = store.capture(&[root]).unwrap_err();
+    let error = store.capture(&store.lease().unwrap(), &[root]).unwrap_err();
     assert_eq!(error.diagnosis().code, "store/full");
     assert_eq!(fs::read_dir(path.join("tmp")).unwrap().count(), 0);
     for prefix in fs::read_dir(path.join("objects")).unwrap() {
         assert_eq!(fs::read_dir(prefix.unwrap().path()).unwrap().count(), 0);
     }
     // What fits is stored, in the space that came back.
-    let imported = store.import(&dir.join("source/1"), &options, &mut |_| ()).unwrap();
+    let imported = store
+        .import(&store.lease().unwrap(), &dir.join("source/1"), &options, &mut |_| ControlFlow::Continue(()))
+        .unwrap();
     store.verify(&imported.snapshot.digest, &mut |_| ()).unwrap();
 }
 
@@ -109,7 +117,12 @@ fn many_imports_at_once() {
     let snapshots: Vec<_> = thread::scope(|scope| {
         let import = || {
             let store = Store::open(&env.path("store")).unwrap();
-            store.import(&env.path("source"), &ImportOptions::default(), &mut |_| ()).unwrap().snapshot
+            store
+                .import(&store.lease().unwrap(), &env.path("source"), &ImportOptions::default(), &mut |_| {
+                    ControlFlow::Continue(())
+                })
+                .unwrap()
+                .snapshot
         };
         let threads: Vec<_> = (0..4).map(|_| scope.spawn(import)).collect();
         threads.into_iter().map(|thread| thread.join().unwrap()).collect()
@@ -126,7 +139,10 @@ fn a_store_is_created_by_many_at_once() {
     thread::scope(|scope| {
         for number in 0..4 {
             let dir = env.path("fresh");
-            scope.spawn(move || Store::open(&dir).unwrap().put_bytes(&[number]).unwrap());
+            scope.spawn(move || {
+                let store = Store::open(&dir).unwrap();
+                store.put_bytes(&store.lease().unwrap(), &[number]).unwrap();
+            });
         }
     });
     assert_objects_intact(&env.path("fresh"));

@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 
 use aseptic_model::{Diagnose, Digest};
 use aseptic_store::{Existing, ExportError, Exported, StoreError};
@@ -21,7 +22,10 @@ fn sample(env: &Env) -> Digest {
 fn copies_are_the_users_own() {
     let env = Env::new();
     let digest = sample(&env);
-    let done = env.store.export(&digest, None, &env.path("new/dest"), Existing::Refuse).unwrap();
+    let done = env
+        .store
+        .export(&env.store.lease().unwrap(), &digest, None, &env.path("new/dest"), Existing::Refuse)
+        .unwrap();
     assert_eq!(done, Exported { files: 2, bytes: 8, links: 1 });
     let names = |dir: &str| -> Vec<_> {
         let found = listing(&env.path(dir));
@@ -31,11 +35,24 @@ fn copies_are_the_users_own() {
     let copy = fs::metadata(env.path("new/dest/a")).unwrap();
     assert_eq!((copy.nlink(), copy.mode() & 0o600), (1, 0o600));
 
-    env.store.export(&digest, Some(&path("d")), &env.path("part"), Existing::Refuse).unwrap();
+    env.store
+        .export(&env.store.lease().unwrap(), &digest, Some(&path("d")), &env.path("part"), Existing::Refuse)
+        .unwrap();
     assert_eq!(listing(&env.path("part")).len(), 2);
-    env.store.export(&digest, Some(&path("d/run")), &env.path("one"), Existing::Refuse).unwrap();
+    env.store
+        .export(
+            &env.store.lease().unwrap(),
+            &digest,
+            Some(&path("d/run")),
+            &env.path("one"),
+            Existing::Refuse,
+        )
+        .unwrap();
     assert_eq!(fs::read(env.path("one/run")).unwrap(), b"run");
-    let error = env.store.export(&digest, Some(&path("x")), &env.path("x"), Existing::Refuse).unwrap_err();
+    let error = env
+        .store
+        .export(&env.store.lease().unwrap(), &digest, Some(&path("x")), &env.path("x"), Existing::Refuse)
+        .unwrap_err();
     assert_eq!(error.diagnosis().code, "store/not-found");
 }
 
@@ -44,15 +61,25 @@ fn what_is_in_the_way_is_kept_unless_asked() {
     let env = Env::new();
     let digest = sample(&env);
     env.write("dest/d/run", "mine");
-    let error = env.store.export(&digest, None, &env.path("dest"), Existing::Refuse).unwrap_err();
+    let error = env
+        .store
+        .export(&env.store.lease().unwrap(), &digest, None, &env.path("dest"), Existing::Refuse)
+        .unwrap_err();
     assert_eq!(error.to_string(), "`d/run` already exists in the destination");
     assert_eq!(listing(&env.path("dest")).len(), 2, "nothing was written");
-    env.store.export(&digest, None, &env.path("dest"), Existing::Overwrite).unwrap();
+    env.store
+        .export(&env.store.lease().unwrap(), &digest, None, &env.path("dest"), Existing::Overwrite)
+        .unwrap();
     assert_eq!(fs::read(env.path("dest/d/run")).unwrap(), b"run");
-    env.store.export(&digest, None, &env.path("dest"), Existing::Overwrite).unwrap();
+    env.store
+        .export(&env.store.lease().unwrap(), &digest, None, &env.path("dest"), Existing::Overwrite)
+        .unwrap();
 
     env.write("other/a/inner", "a directory where a file should be");
-    let error = env.store.export(&digest, None, &env.path("other"), Existing::Overwrite).unwrap_err();
+    let error = env
+        .store
+        .export(&env.store.lease().unwrap(), &digest, None, &env.path("other"), Existing::Overwrite)
+        .unwrap_err();
     assert!(matches!(error, ExportError::Exists { .. }), "{error}");
 }
 
@@ -64,11 +91,16 @@ fn links_in_the_destination_are_not_followed() {
     env.write("victim", "precious");
     fs::create_dir(env.path("dest")).unwrap();
     env.link("dest/d", "../outside");
-    let error = env.store.export(&digest, None, &env.path("dest"), Existing::Overwrite).unwrap_err();
+    let error = env
+        .store
+        .export(&env.store.lease().unwrap(), &digest, None, &env.path("dest"), Existing::Overwrite)
+        .unwrap_err();
     assert!(matches!(error, ExportError::Exists { .. }), "{error}");
     fs::remove_file(env.path("dest/d")).unwrap();
     env.link("dest/a", "../victim");
-    env.store.export(&digest, None, &env.path("dest"), Existing::Overwrite).unwrap();
+    env.store
+        .export(&env.store.lease().unwrap(), &digest, None, &env.path("dest"), Existing::Overwrite)
+        .unwrap();
     assert_eq!(fs::read(env.path("victim")).unwrap(), b"precious");
     assert_eq!(fs::read(env.path("dest/a")).unwrap(), b"alpha");
     assert_eq!(fs::read_dir(env.path("outside")).unwrap().count(), 0);
@@ -81,7 +113,12 @@ fn a_damaged_object_is_not_exported() {
     let object = env.object(&Digest::of(b"alpha"));
     fs::remove_file(&object).unwrap();
     fs::write(&object, "ALPHA").unwrap();
-    let error = env.store.export(&digest, None, &env.path("dest"), Existing::Refuse).unwrap_err();
+    let error = env
+        .store
+        .export(&env.store.lease().unwrap(), &digest, None, &env.path("dest"), Existing::Refuse)
+        .unwrap_err();
     assert!(matches!(error, ExportError::Store(StoreError::Corrupt { .. })), "{error}");
-    assert_eq!(fs::read_dir(env.path("dest")).unwrap().count(), 0, "no half file");
+    let written = listing(&env.path("dest"));
+    let half = |name: &Path| name == "a" || name.to_string_lossy().contains(".aseptic-export");
+    assert!(!written.iter().any(|(name, ..)| half(name)), "no half file: {written:?}");
 }

@@ -2,13 +2,24 @@
 #![expect(clippy::unwrap_used, reason = "a step that fails is a failed test")]
 
 mod capture;
+mod copy;
 mod crash;
+mod disk;
 mod export;
+mod format;
+mod hostile;
 mod import;
+mod kill;
+mod large;
+mod repair;
+mod space;
+mod tar;
+mod verify;
 mod view;
 
 use std::ffi::OsStr;
 use std::fs;
+use std::ops::ControlFlow;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -51,7 +62,7 @@ impl Env {
     }
 
     fn chmod(&self, name: &str, mode: u32) {
-        fs::set_permissions(self.path(name), fs::Permissions::from_mode(mode)).unwrap();
+        chmod(&self.path(name), mode);
     }
 
     fn import(&self, name: &str) -> Imported {
@@ -59,7 +70,9 @@ impl Env {
     }
 
     fn import_with(&self, name: &str, options: &ImportOptions) -> Result<Imported, ImportError> {
-        self.store.import(&self.path(name), options, &mut |_| ())
+        self.store.import(&self.store.lease().unwrap(), &self.path(name), options, &mut |_| {
+            ControlFlow::Continue(())
+        })
     }
 
     fn object(&self, digest: &Digest) -> PathBuf {
@@ -77,6 +90,10 @@ impl Drop for Env {
     fn drop(&mut self) {
         remove_tree(&self.dir).unwrap();
     }
+}
+
+fn chmod(path: &Path, mode: u32) {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
 }
 
 fn path(text: &str) -> FilePath {

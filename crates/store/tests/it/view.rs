@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::io::{Read, Seek, Write};
+use std::ops::ControlFlow;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -23,7 +24,7 @@ fn sample(env: &Env) -> Digest {
 }
 
 /// Flips one bit of a file in place, so that every hard link shows it.
-fn flip(path: &Path) {
+pub(crate) fn flip(path: &Path) {
     let mode = fs::metadata(path).unwrap().permissions();
     fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
     let mut file = fs::File::options().read(true).write(true).open(path).unwrap();
@@ -145,7 +146,7 @@ fn verify_finds_a_view_that_was_tampered_with() {
 fn verify_finds_a_damaged_directory_object_and_goes_on() {
     let env = Env::new();
     let digest = sample(&env);
-    let dir = env.store.subtree(&digest, &path("d")).unwrap().unwrap();
+    let dir = env.store.subtree(&env.store.lease().unwrap(), &digest, &path("d")).unwrap().unwrap();
     flip(&env.object(&dir.digest));
     fs::remove_file(env.object(&Digest::of(b"alpha"))).unwrap();
     let VerifyError::Damaged { list, count, .. } = env.store.verify(&digest, &mut |_| ()).unwrap_err() else {
@@ -198,7 +199,12 @@ fn layers_show_the_same_as_a_full_view() {
     assert!(listing(&layers[0]).len() < 25);
 
     let full = Env::new();
-    let imported = full.store.import(&env.path("code"), &ImportOptions::default(), &mut |_| ()).unwrap();
+    let imported = full
+        .store
+        .import(&full.store.lease().unwrap(), &env.path("code"), &ImportOptions::default(), &mut |_| {
+            ControlFlow::Continue(())
+        })
+        .unwrap();
     let view = full.store.view_layers(&imported.snapshot.digest, "code").unwrap().remove(0);
     fs::create_dir(env.path("merged")).unwrap();
     env.link("lower", layers[1].to_str().unwrap());
