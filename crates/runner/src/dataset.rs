@@ -1,18 +1,38 @@
-//! Datasets: import, list, show, verify.
+//! Datasets: versions, what is said about them, and who else has them.
+//!
+//! **Invariant:** equal bytes have equal labels, whatever they are called: a label that is given to a version
+//! is given to every other version of the same bytes. One is taken off only by name, with a reason.
+//! **Invariant:** whoever changes what is known of datasets holds the lock of their project, and looks at what
+//! is known under that lock.
 
-use std::collections::BTreeSet;
+mod add;
+mod compare;
+mod describe;
+mod history;
+mod share;
+mod unpack;
+mod verify;
+
 use std::fs::File;
-use std::path::Path;
 
-use aseptic_catalog::{DatasetVersion, Node};
+use aseptic_catalog::DatasetVersion;
 use aseptic_model::{
-    Class, DatasetName, Diagnose, Diagnosis, Digest, Event as Entry, InputRef, Label, ProjectName,
+    Class, DatasetName, Diagnose, Diagnosis, Digest, InputRef, METADATA_MAX, ProjectName, Retained,
 };
-use aseptic_store::{ImportError, ImportOptions, StoreError, Verified, VerifyError};
+use aseptic_store::{ImportError, StoreError, TarError, VerifyError};
 use rustix::fs::FlockOperation;
 
 use crate::home::{Home, HomeError, io_error};
-use crate::observer::{Event, Observer};
+use crate::retention::Gone;
+
+pub(crate) use add::adopt;
+pub use add::{Added, Said, add};
+pub use compare::{Compared, SnapshotRef, SnapshotRefError, compare};
+pub use describe::{Relabelled, describe, label, unlabel};
+pub use history::{Details, details, history};
+pub use share::{Shared, share};
+pub use unpack::{Unpack, add_file, add_tar};
+pub use verify::{Portion, Share, ShareError, Verification, verify};
 
 /// Why something about a dataset could not be done.
 #[derive(Debug, thiserror::Error)]
@@ -25,9 +45,45 @@ pub enum DatasetError {
         /// What was asked for.
         reference: InputRef,
     },
+    /// Its bytes were deleted.
+    #[error(transparent)]
+    Gone(#[from] Gone),
+    /// No directory of this digest is in the store of the project.
+    #[error("project `{project}` has no snapshot {digest}")]
+    NoSnapshot {
+        /// Where it was looked for.
+        project: ProjectName,
+        /// What was asked for.
+        digest: Digest,
+    },
+    /// More would be said about a version than there is room for.
+    #[error("{statements} statements about `{object}`, and there is room for {METADATA_MAX}")]
+    TooMuchSaid {
+        /// The version.
+        object: Retained,
+        /// How many it would have.
+        statements: usize,
+    },
+    /// A hold ends only with a reason.
+    #[error("`{0}` is on hold")]
+    Held(Retained),
+    /// It must not be used any more.
+    #[error("`{object}` is in quarantine: {reason}")]
+    Quarantined {
+        /// The version.
+        object: Retained,
+        /// Why.
+        reason: String,
+    },
+    /// A project cannot share with itself.
+    #[error("`{0}` is the project that would share")]
+    ToItself(ProjectName),
     /// It could not be imported; nothing is visible of it.
     #[error(transparent)]
     Import(#[from] ImportError),
+    /// It could not be imported from an archive or a pipe; nothing is visible of it.
+    #[error(transparent)]
+    Tar(#[from] TarError),
     /// It is not what was imported.
     #[error(transparent)]
     Verify(#[from] VerifyError),
@@ -44,7 +100,34 @@ impl Diagnose for DatasetError {
                 "dataset/missing",
                 "`aseptic dataset list` shows those there are; another project is named with `--project`",
             ),
+            Self::Gone(gone) => gone.diagnosis(),
+            Self::NoSnapshot { .. } => Diagnosis::new(
+                Class::User,
+                "dataset/no-snapshot",
+                "`aseptic dataset show NAME` shows the digest of each version; those of another project are never read",
+            ),
+            Self::TooMuchSaid { .. } => Diagnosis::new(
+                Class::User,
+                "dataset/too-much-said",
+                "take statements back with `aseptic dataset describe NAME --unset KEY`",
+            ),
+            Self::Held(object) => Diagnosis::new(
+                Class::User,
+                "dataset/held",
+                format!("lift the hold first with `aseptic retention set {object} CLASS --reason TEXT`"),
+            ),
+            Self::Quarantined { .. } => Diagnosis::new(
+                Class::Denied,
+                "dataset/quarantined",
+                "share a version that is not in quarantine",
+            ),
+            Self::ToItself(_) => Diagnosis::new(
+                Class::User,
+                "dataset/to-itself",
+                "name another project; `aseptic dataset add` gives the same files another name in this one",
+            ),
             Self::Import(error) => error.diagnosis(),
+            Self::Tar(error) => error.diagnosis(),
             Self::Verify(error) => error.diagnosis(),
             Self::Home(error) => error.diagnosis(),
         }
@@ -55,84 +138,6 @@ impl From<StoreError> for DatasetError {
     fn from(error: StoreError) -> Self {
         Self::Home(error.into())
     }
-}
-
-/// A dataset version after [`add`].
-#[derive(Debug)]
-pub struct Added {
-    /// The version.
-    pub version: DatasetVersion,
-    /// Whether it is new; the same bytes with the same labels are the same version.
-    pub new: bool,
-}
-
-/// Imports the file or directory `path` as the next version of the dataset `name`.
-///
-/// Durable when it returns; after an error or a crash nothing of it is visible.
-///
-/// # Errors
-/// [`DatasetError`].
-pub fn add(
-    home: &mut Home,
-    project: &ProjectName,
-    path: &Path,
-    name: &DatasetName,
-    labels: &BTreeSet<Label>,
-    observer: &mut dyn Observer,
-) -> Result<Added, DatasetError> {
-    let store = home.store(project)?;
-    let options = ImportOptions::default();
-    let imported = store.import(path, &options, &mut |progress| observer.event(Event::Import(progress)))?;
-    let snapshot = imported.snapshot;
-
-    // Versions are numbered without gaps whoever imports at the same time.
-    let lock = home.dir().join("projects").join(project.as_str()).join("datasets.lock");
-    let held = File::create(&lock).map_err(|source| io_error("make", &lock, source))?;
-    rustix::fs::flock(&held, FlockOperation::LockExclusive)
-        .map_err(|source| io_error("lock", &lock, source.into()))?;
-    home.catch_up()?;
-    let latest = home.catalog.dataset_version(project, name, None).map_err(HomeError::from)?;
-    let version = latest.as_ref().map_or(1, |latest| latest.version + 1);
-    // A label is never lost by importing again: taking one off is a decision of its own.
-    let mut labels = labels.clone();
-    labels.extend(latest.iter().flat_map(|latest| latest.labels.iter().cloned()));
-    labels.extend(labels_of(home, project, &snapshot.digest)?);
-    if let Some(latest) =
-        latest.filter(|latest| latest.snapshot == snapshot.digest && latest.labels == labels)
-    {
-        return Ok(Added { version: latest, new: false });
-    }
-    let entry = Entry::DatasetAdded {
-        name: name.clone(),
-        version,
-        snapshot: snapshot.digest,
-        files: snapshot.files,
-        bytes: snapshot.bytes,
-        labels,
-    };
-    home.record(project, vec![entry])?;
-    home.catch_up()?;
-    let added = find(home, project, &InputRef::Dataset { name: name.clone(), version: Some(version) })?;
-    Ok(Added { version: added, new: true })
-}
-
-/// Labels of the datasets and artifacts that are the same bytes under other names.
-fn labels_of(home: &Home, project: &ProjectName, digest: &Digest) -> Result<BTreeSet<Label>, HomeError> {
-    let mut labels = BTreeSet::new();
-    for node in home.catalog.producers(project, digest)? {
-        match node {
-            Node::Dataset { name, version, .. } => {
-                let same = home.catalog.dataset_version(project, &name, Some(version))?;
-                labels.extend(same.into_iter().flat_map(|same| same.labels));
-            }
-            Node::Artifact { run, .. } => {
-                let run = home.catalog.run(project, &run)?;
-                labels.extend(run.into_iter().flat_map(|run| run.labels));
-            }
-            Node::Run { .. } | Node::Snapshot { .. } => {}
-        }
-    }
-    Ok(labels)
 }
 
 /// Every dataset of `project`, in its newest version.
@@ -178,19 +183,19 @@ pub fn find(
     found.ok_or_else(|| DatasetError::Missing { project: project.clone(), reference: reference.clone() })
 }
 
-/// Reads every byte of a version again and compares it with its digest.
-///
-/// # Errors
-/// [`DatasetError::Verify`] names each file that is not what was imported.
-pub fn verify(
-    home: &Home,
-    project: &ProjectName,
-    reference: &InputRef,
-    observer: &mut dyn Observer,
-) -> Result<(DatasetVersion, Verified), DatasetError> {
-    let version = find(home, project, reference)?;
-    let store = home.store(project)?;
-    let verified =
-        store.verify(&version.snapshot, &mut |progress| observer.event(Event::Import(progress)))?;
-    Ok((version, verified))
+/// Keeps everyone else from changing what is known of the datasets of `project`, and brings the catalog up to
+/// date. Ends when it is dropped.
+pub(crate) fn lock(home: &mut Home, project: &ProjectName) -> Result<File, HomeError> {
+    home.store(project)?; // Makes the directory.
+    let path = home.dir().join("projects").join(project.as_str()).join("datasets.lock");
+    let held = File::create(&path).map_err(|source| io_error("make", &path, source))?;
+    rustix::fs::flock(&held, FlockOperation::LockExclusive)
+        .map_err(|source| io_error("lock", &path, source.into()))?;
+    home.catch_up()?;
+    Ok(held)
+}
+
+/// How a version is named in the ledger.
+pub(crate) fn object_of(version: &DatasetVersion) -> Retained {
+    Retained::Dataset { name: version.name.clone(), version: version.version }
 }

@@ -166,6 +166,28 @@ impl Home {
         Ok(Store::open(&dir.join("store"))?)
     }
 
+    /// Whether anything was ever stored for a project.
+    pub(crate) fn has_store(&self, project: &ProjectName) -> bool {
+        self.dir.join("projects").join(project.as_str()).join("store/format").exists()
+    }
+
+    /// Every project that has a directory, by name.
+    pub(crate) fn projects(&self) -> Result<Vec<ProjectName>, HomeError> {
+        let dir = self.dir.join("projects");
+        let failed = |source| io_error("list", &dir, source);
+        let entries = match fs::read_dir(&dir) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(failed)?,
+        };
+        let mut projects = Vec::new();
+        for entry in entries {
+            let name = entry.map_err(failed)?.file_name();
+            projects.extend(name.to_str().and_then(|name| name.parse().ok()));
+        }
+        projects.sort();
+        Ok(projects)
+    }
+
     /// The plan or record `digest` of a project.
     pub(crate) fn object<T: DeserializeOwned>(
         &self,
@@ -184,10 +206,18 @@ impl Home {
     /// Writes `events` to the ledger as one durable commit. What they permit may happen after this
     /// returns, and not before.
     pub(crate) fn record(&mut self, project: &ProjectName, events: Vec<Event>) -> Result<(), HomeError> {
+        self.record_in(events.into_iter().map(|event| (project.clone(), event)).collect())
+    }
+
+    /// As [`Self::record`], each event in its own project. None writes nothing.
+    pub(crate) fn record_in(&mut self, events: Vec<(ProjectName, Event)>) -> Result<(), HomeError> {
+        if events.is_empty() {
+            return Ok(());
+        }
         let time = now();
         let mut entries = Vec::with_capacity(events.len());
-        for event in events {
-            entries.push(to_canonical(&Entry::new(time, self.actor.clone(), project.clone(), event))?);
+        for (project, event) in events {
+            entries.push(to_canonical(&Entry::new(time, self.actor.clone(), project, event))?);
         }
         let entries: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
         self.ledger.append(&entries)?;

@@ -9,8 +9,10 @@
 #![forbid(unsafe_code)]
 
 mod advice;
+mod archive;
 mod attempts;
 mod code;
+mod collect;
 pub mod dataset;
 mod decide;
 mod doctor;
@@ -33,16 +35,25 @@ mod record;
 mod recover;
 mod request;
 mod results;
+mod retention;
 mod run;
 mod run_dir;
 mod seal;
 mod streams;
 
-pub use aseptic_catalog::{DatasetVersion, EdgeKind, LineageEdge, LineageGraph, Node, RunFilter, RunSummary};
+pub use archive::{ArchiveError, Archived, Restore, Restored, archive, restore};
+pub use aseptic_archive::ArchiveUrl;
+pub use aseptic_catalog::{
+    DatasetChange, DatasetVersion, EdgeKind, LineageEdge, LineageGraph, Node, RunFilter, RunSummary,
+};
 pub use aseptic_drill::{Attempt, Family, Outcome};
 pub use aseptic_ledger::{Checkpoint, NoteError, Verified, verify as verify_ledger};
 pub use aseptic_sandbox::{Attempts, Finding, TerminalSize};
-pub use aseptic_store::{Existing, Exported, Progress, Step};
+pub use aseptic_store::{
+    Amount, Change, ChangeKind, Comparison, EntryKind, Existing, Exported, ImportOptions, Progress, Step,
+    Storage, Stored, Totals,
+};
+pub use collect::{CollectError, Collected, Collection, collect};
 pub use decide::decide;
 pub use doctor::{Report, doctor};
 pub use drill::{
@@ -53,13 +64,16 @@ pub use environment::EnvironmentError;
 pub use home::{Home, HomeError};
 pub use init::{InitError, init, init_from_run};
 pub use lineage::{Lineage, lineage};
-pub use observer::{Event, Observer, Signals, Stopped, Stream};
+pub use observer::{Event, Observer, Signals, Stopped, Stream, Transfer, TransferStep};
 pub use plan::{PlanError, Planned, plan};
 pub use provision::ProvisionError;
 pub use record::{Recorded, entries};
 pub use recover::recover;
 pub use request::{CodeChoice, Request, RequestError, SPEC_FILE};
 pub use results::{ResultError, Shown, export, log, runs, show};
+pub use retention::{
+    Gone, RetentionError, Standing, Standings, gone, retention, set_default_retention, set_retention,
+};
 pub use run::{RunError, run};
 pub use seal::SealError;
 pub use streams::{JobStdin, JobStreams, JobTerminal};

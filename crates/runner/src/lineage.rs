@@ -8,6 +8,7 @@ use serde::Serialize;
 use crate::dataset::DatasetError;
 use crate::home::Home;
 use crate::results::{ResultError, summary};
+use crate::retention::there_run;
 
 /// The lineage of one thing.
 #[derive(Debug, Serialize)]
@@ -35,6 +36,7 @@ pub fn lineage(home: &Home, project: &ProjectName, text: &str) -> Result<Lineage
             let sealed = summary(home, project, run)?;
             let missing = || ResultError::NoOutput { run: sealed.run.clone(), path: path.clone() };
             let outputs = sealed.outputs.ok_or_else(missing)?;
+            there_run(&sealed)?;
             let entry = home.store(project)?.lookup(&outputs, path)?.ok_or_else(missing)?;
             let digest = match entry.kind {
                 EntryKind::File { digest, .. } | EntryKind::Directory { digest, .. } => digest,

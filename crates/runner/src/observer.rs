@@ -1,6 +1,7 @@
 //! What happens during a use case, for whoever shows it to a person.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
 
 use aseptic_model::{Decision, Digest, Plan, RunId};
@@ -12,6 +13,8 @@ use aseptic_store::Progress;
 pub enum Event<'a> {
     /// An import has come this far.
     Import(Progress),
+    /// Files are on their way to or from an archive.
+    Transfer(Transfer),
     /// Something that the user should know and that changes nothing.
     Note(&'a str),
     /// An orphaned run was sealed as aborted.
@@ -44,6 +47,32 @@ pub enum Event<'a> {
     },
 }
 
+/// How far files are on their way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Transfer {
+    /// Which way.
+    pub step: TransferStep,
+    /// Files that arrived.
+    pub files: u64,
+    /// Files that will; 0 while not known.
+    pub files_total: u64,
+    /// Bytes that arrived.
+    pub bytes: u64,
+    /// Bytes that will; 0 while not known.
+    pub bytes_total: u64,
+}
+
+/// Which way files are going.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransferStep {
+    /// To the archive.
+    Send,
+    /// Back, to be compared.
+    Check,
+    /// Back, to be kept.
+    Receive,
+}
+
 /// A standard stream of the job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Stream {
@@ -68,6 +97,11 @@ pub enum Stopped {
 pub trait Observer {
     /// Called from the thread of the use case; what takes long here delays the job.
     fn event(&mut self, event: Event<'_>);
+
+    /// Asked during long work that can go on another time: whether the user wants it to end.
+    fn is_interrupted(&self) -> bool {
+        false
+    }
 
     /// Where the job's output goes, if a write there may have to wait for a reader. Output is handed over
     /// only when it takes some without waiting.
@@ -132,4 +166,12 @@ pub trait Signals {
 
     /// Their numbers, the oldest first. Never blocks.
     fn take(&mut self) -> Vec<i32>;
+}
+
+/// Shows how far an import is. Breaks it off when the user wants that.
+pub(crate) fn import_progress(observer: &mut dyn Observer) -> impl FnMut(Progress) -> ControlFlow<()> + '_ {
+    |progress| {
+        observer.event(Event::Import(progress));
+        if observer.is_interrupted() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
 }

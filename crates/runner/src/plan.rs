@@ -8,13 +8,14 @@ use aseptic_model::{
     Class, Code, Diagnose, Diagnosis, Digest, Environment, Event as Entry, Input, InputName, InputRef,
     InputSource, PLAN_FORMAT, Plan, ProjectName, Status, to_canonical,
 };
-use aseptic_store::{Ignore, ImportError, ImportOptions, Links, Special, Store, StoreError};
+use aseptic_store::{Ignore, ImportError, ImportOptions, Lease, Links, Special, Store, StoreError};
 
 use crate::code;
 use crate::environment::{self, EnvironmentError};
 use crate::home::{Home, HomeError};
-use crate::observer::{Event, Observer};
+use crate::observer::{Event, Observer, import_progress};
 use crate::request::{CodeChoice, Request, RequestError, Wanted};
+use crate::retention::{there, there_run};
 
 /// A plan and what only this machine needs to carry it out.
 #[derive(Debug)]
@@ -31,6 +32,8 @@ pub struct Planned {
     pub(crate) programs: Option<PathBuf>,
     /// Through which granted hosts are reached; it says how and never whether, so it is not in the plan.
     pub(crate) proxy: Option<Proxy>,
+    /// Keeps what was taken for it until the ledger names it.
+    pub(crate) lease: Option<Lease>,
 }
 
 /// Why there is no plan.
@@ -104,13 +107,15 @@ pub fn plan(home: &mut Home, request: &Request, observer: &mut dyn Observer) -> 
         false => request.proxy.parse().map_err(RequestError::from)?,
     };
     let store = home.store(&project)?;
+    let lease = store.lease()?;
+    home.catch_up()?; // A collection may have run while this waited for the lease.
     let mut inputs = BTreeMap::new();
     for (input, reference) in &experiment.data {
-        inputs.insert(input.clone(), resolve(home, &store, &project, input, reference)?);
+        inputs.insert(input.clone(), resolve(home, &store, &lease, &project, input, reference)?);
     }
     let code = match &request.code {
         CodeChoice::Nothing => None,
-        CodeChoice::Directory(root) => Some(take_code(home, &store, request, root, observer)?),
+        CodeChoice::Directory(root) => Some(take_code(home, &store, &lease, request, root, observer)?),
     };
     let python = match (&request.python, &experiment.python) {
         (Some(path), _) => Some(path.clone()),
@@ -146,7 +151,7 @@ pub fn plan(home: &mut Home, request: &Request, observer: &mut dyn Observer) -> 
         observe_network: request.observe_network,
     };
     let bytes = to_canonical(&plan).map_err(HomeError::from)?;
-    Ok(Planned { digest: Digest::of(&bytes), plan, bytes, mounts, programs, proxy })
+    Ok(Planned { digest: Digest::of(&bytes), plan, bytes, mounts, programs, proxy, lease: Some(lease) })
 }
 
 /// A Python environment is shown to the run whole, so neither the code, with what its ignore files leave
@@ -169,6 +174,7 @@ fn keep_apart(home: &Home, request: &Request, mounts: &[PathBuf]) -> Result<(), 
 fn resolve(
     home: &Home,
     store: &Store,
+    lease: &Lease,
     project: &ProjectName,
     input: &InputName,
     reference: &InputRef,
@@ -185,6 +191,7 @@ fn resolve(
                     help.to_owned(),
                 ));
             };
+            there(&found).map_err(|gone| wrong(gone.to_string(), gone.help()))?;
             Ok(Input {
                 source: InputSource::Dataset { name: found.name, version: found.version },
                 snapshot: found.snapshot,
@@ -205,9 +212,10 @@ fn resolve(
             else {
                 return Err(wrong(format!("run `{id}` is not sealed, so it has no outputs"), help()));
             };
+            there_run(&sealed).map_err(|gone| wrong(gone.to_string(), gone.help()))?;
             let snapshot = match path {
                 None => Some(store.snapshot(&outputs)?),
-                Some(path) => store.subtree(&outputs, path)?,
+                Some(path) => store.subtree(lease, &outputs, path)?,
             };
             let Some(snapshot) = snapshot else {
                 return Err(wrong(format!("run `{id}` has no output `{reference}`"), help()));
@@ -226,6 +234,7 @@ fn resolve(
 fn take_code(
     home: &Home,
     store: &Store,
+    lease: &Lease,
     request: &Request,
     root: &Path,
     observer: &mut dyn Observer,
@@ -240,8 +249,13 @@ fn take_code(
     if home.dir().starts_with(&real) {
         return Err(refuse("the state of aseptic lies inside it"));
     }
-    let options = ImportOptions { ignore: Ignore::GitRules, special: Special::Skip, links: Links::Keep };
-    let imported = store.import(&real, &options, &mut |progress| observer.event(Event::Import(progress)))?;
+    let options = ImportOptions {
+        ignore: Ignore::GitRules,
+        special: Special::Skip,
+        links: Links::Keep,
+        paranoid: false,
+    };
+    let imported = store.import(lease, &real, &options, &mut import_progress(observer))?;
     if let Some(first) = imported.skipped.first() {
         let note =
             format!("left {} special files out of the code, `{first}` among them", imported.skipped_count);

@@ -14,6 +14,7 @@ use aseptic_store::{Existing, ExportError, Exported, StoreError};
 use crate::dataset::DatasetError;
 use crate::home::{Home, HomeError, RECORD_BYTES_MAX, io_error};
 use crate::observer::Stream;
+use crate::retention::{Gone, there_run};
 
 /// Why a result could not be had.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +46,9 @@ pub enum ResultError {
         /// The path.
         path: FilePath,
     },
+    /// Its bytes were deleted.
+    #[error(transparent)]
+    Gone(#[from] Gone),
     /// What would be exported holds a git repository.
     #[error("`{path}` is part of a git repository that the run made")]
     Repository {
@@ -77,6 +81,7 @@ impl Diagnose for ResultError {
                 "name a run, `run:RUN/PATH`, a dataset, or a digest of 64 digits",
             ),
             Self::Dataset(error) => error.diagnosis(),
+            Self::Gone(gone) => gone.diagnosis(),
             Self::Repository { .. } => Diagnosis::new(
                 Class::User,
                 "export/repository",
@@ -103,8 +108,8 @@ impl From<CatalogError> for ResultError {
 /// What is known of a run.
 #[derive(Debug)]
 pub enum Shown {
-    /// It is sealed.
-    Sealed(Box<RunRecord>),
+    /// It is sealed; its outputs, code and logs may be deleted.
+    Sealed(Box<RunRecord>, Option<Gone>),
     /// It was denied, or it goes on: there is a plan and no record.
     Planned(Box<RunSummary>, Box<Plan>),
 }
@@ -129,7 +134,8 @@ pub fn runs(
 pub fn show(home: &Home, project: &ProjectName, run: &RunRef) -> Result<Shown, ResultError> {
     let summary = summary(home, project, run)?;
     if summary.record.is_some() {
-        return Ok(Shown::Sealed(Box::new(record(home, project, &summary)?)));
+        let record = record(home, project, &summary)?;
+        return Ok(Shown::Sealed(Box::new(record), there_run(&summary).err()));
     }
     let plan = home.object(project, &summary.plan)?;
     Ok(Shown::Planned(Box::new(summary), Box::new(plan)))
@@ -155,6 +161,8 @@ pub fn log(
     run: &RunRef,
     stream: Stream,
 ) -> Result<(Vec<u8>, Option<Log>), ResultError> {
+    let store = home.store(project)?;
+    let _lease = store.lease()?;
     let summary = summary(home, project, run)?;
     if summary.record.is_none() {
         let name = match stream {
@@ -169,6 +177,7 @@ pub fn log(
             Err(source) => Err(io_error("read", &path, source).into()),
         };
     }
+    there_run(&summary)?;
     let logs = record(home, project, &summary)?.logs;
     let log = match stream {
         Stream::Stdout => logs.stdout,
@@ -179,7 +188,7 @@ pub fn log(
         },
     };
     let Some(log) = log else { return Ok((Vec::new(), None)) };
-    let bytes = home.store(project)?.get_bytes(&log.blake3, RECORD_BYTES_MAX)?;
+    let bytes = store.get_bytes(&log.blake3, RECORD_BYTES_MAX)?;
     Ok((bytes, Some(log)))
 }
 
@@ -195,14 +204,17 @@ pub fn export(
     to: &Path,
     existing: Existing,
 ) -> Result<(RunId, Exported), ResultError> {
+    let store = home.store(project)?;
+    let lease = store.lease()?; // What is deleted while it is read would look damaged.
+    home.catch_up()?;
     let summary = summary(home, project, run)?;
     let Some(outputs) = summary.outputs else {
         return Err(not_sealed(&summary, "outputs"));
     };
-    let store = home.store(project)?;
+    there_run(&summary)?;
     let exported_tree = match path {
         None => Some(store.snapshot(&outputs)?),
-        Some(path) => store.subtree(&outputs, path)?,
+        Some(path) => store.subtree(&lease, &outputs, path)?,
     };
     let Some(tree) = exported_tree else {
         let path = path.cloned().ok_or_else(|| not_sealed(&summary, "outputs"))?;
@@ -214,7 +226,7 @@ pub fn export(
             return Err(ResultError::Repository { path });
         }
     }
-    let exported = store.export(&tree.digest, None, to, existing)?;
+    let exported = store.export(&lease, &tree.digest, None, to, existing)?;
     let entry = Entry::RunExported { run: summary.run.clone(), snapshot: tree.digest, files: exported.files };
     home.record(project, vec![entry])?;
     Ok((summary.run, exported))

@@ -71,7 +71,7 @@ pub fn run<S: Signals>(
     observer: &mut dyn Observer,
 ) -> Result<RunRecord, RunError> {
     let mut steps = Steps::new();
-    let planned = plan(home, request, observer)?;
+    let mut planned = plan(home, request, observer)?;
     let mut signals = catch().map_err(RunError::Signals)?;
     let started = now();
     let run = new_run_id()?;
@@ -81,10 +81,12 @@ pub fn run<S: Signals>(
     let project = &planned.plan.project;
     let dir = RunDir::create(home.run_dir(project, &run))?;
     let store = home.store(project)?;
-    store.put_bytes(&planned.bytes).map_err(HomeError::from)?;
+    let lease = planned.lease.take().map_or_else(|| store.lease(), Ok).map_err(HomeError::from)?;
+    store.put_bytes(&lease, &planned.bytes).map_err(HomeError::from)?;
     let decision = decide(home, &planned.plan)?;
     let decided = Entry::RunDecided { run: run.clone(), plan: planned.digest, decision: decision.clone() };
     home.record(project, vec![planned.entry(&run), decided])?;
+    drop(lease); // From here on the ledger names what the run needs.
     observer.event(Event::Decided(&decision));
     steps.end("decide");
     let facts = |steps: Steps| Facts {

@@ -13,7 +13,7 @@ use aseptic_model::{
     escape_bytes, to_canonical,
 };
 use aseptic_sandbox::{Ended, Enforcement};
-use aseptic_store::{CaptureError, CaptureKind, CaptureRoot, Captured, SkipReason, Store, StoreError};
+use aseptic_store::{CaptureError, CaptureKind, CaptureRoot, Captured, Lease, SkipReason, Store, StoreError};
 
 use crate::execute::{Cause, Executed};
 use crate::home::{Home, HomeError, now};
@@ -168,19 +168,23 @@ pub(crate) fn seal(home: &mut Home, facts: Facts<'_>, end: End, dir: RunDir) -> 
         None => CaptureKind::Plain,
     };
     let (out, work) = (dir.join("out"), dir.join("changes"));
-    let captured = store.capture(&[
-        CaptureRoot {
-            name: b"out",
-            path: &out,
-            kind: CaptureKind::Plain,
-            max_bytes: facts.plan.limits.outputs_bytes,
-        },
-        CaptureRoot { name: b"work", path: &work, kind: changes, max_bytes: None },
-    ])?;
-    let logs = capture_logs(&store, &dir, &end)?;
+    let lease = store.lease()?;
+    let captured = store.capture(
+        &lease,
+        &[
+            CaptureRoot {
+                name: b"out",
+                path: &out,
+                kind: CaptureKind::Plain,
+                max_bytes: facts.plan.limits.outputs_bytes,
+            },
+            CaptureRoot { name: b"work", path: &work, kind: changes, max_bytes: None },
+        ],
+    )?;
+    let logs = capture_logs(&store, &lease, &dir, &end)?;
     let record = record(facts, end, captured, logs);
     let bytes = to_canonical(&record).map_err(HomeError::from)?;
-    let digest = store.put_bytes(&bytes)?;
+    let digest = store.put_bytes(&lease, &bytes)?;
     let entry = Entry::RunSealed {
         run: record.run.clone(),
         status: record.status,
@@ -193,10 +197,10 @@ pub(crate) fn seal(home: &mut Home, facts: Facts<'_>, end: End, dir: RunDir) -> 
     Ok(record)
 }
 
-fn capture_logs(store: &Store, dir: &RunDir, end: &End) -> Result<Logs, SealError> {
+fn capture_logs(store: &Store, lease: &Lease, dir: &RunDir, end: &End) -> Result<Logs, SealError> {
     let path = dir.join("logs");
     let root = CaptureRoot { name: b"logs", path: &path, kind: CaptureKind::Plain, max_bytes: None };
-    let captured = store.capture(&[root])?;
+    let captured = store.capture(lease, &[root])?;
     let log = |name: &[u8], dropped| {
         let output = captured.outputs.iter().find(|output| output.path.file_name() == name)?;
         Some(Log { blake3: output.blake3, size: output.size, dropped })

@@ -250,7 +250,9 @@ fn in_runs(
 
 fn record(home: &mut Home, project: &ProjectName, report: &DrillReport) -> Result<(), DrillError> {
     let bytes = to_canonical(report).map_err(HomeError::from)?;
-    home.store(project)?.put_bytes(&bytes).map_err(HomeError::from)?;
+    let store = home.store(project)?;
+    let lease = store.lease().map_err(HomeError::from)?;
+    store.put_bytes(&lease, &bytes).map_err(HomeError::from)?;
     let DrillReport { held, breached, broken, .. } = *report;
     home.record(project, vec![Entry::DrillCompleted { held, breached, broken, report: Digest::of(&bytes) }])?;
     Ok(())

@@ -1,0 +1,51 @@
+//! What was done to a dataset, and how a version of it stands.
+
+use aseptic_catalog::{DatasetChange, DatasetVersion};
+use aseptic_model::{DatasetName, InputRef, ProjectName, RetainedKind, Retention};
+use aseptic_store::Storage;
+
+use super::{DatasetError, find, versions};
+use crate::home::{Home, HomeError};
+
+/// Everything that was done to the versions of a dataset, the last first.
+///
+/// # Errors
+/// [`DatasetError::Missing`] when there is none.
+pub fn history(
+    home: &Home,
+    project: &ProjectName,
+    name: &DatasetName,
+) -> Result<Vec<DatasetChange>, DatasetError> {
+    versions(home, project, name)?;
+    Ok(home.catalog.dataset_changes(project, name).map_err(HomeError::from)?)
+}
+
+/// One version and how it stands.
+#[derive(Debug)]
+pub struct Details {
+    /// The version.
+    pub version: DatasetVersion,
+    /// The class of datasets that have none of their own.
+    pub retention_default: Retention,
+    /// How it is stored; nothing when its bytes were given up.
+    pub storage: Option<Storage>,
+}
+
+/// How one version stands.
+///
+/// # Errors
+/// [`DatasetError`].
+pub fn details(home: &Home, project: &ProjectName, reference: &InputRef) -> Result<Details, DatasetError> {
+    let version = find(home, project, reference)?;
+    let retention_default =
+        home.catalog.retention_default(project, RetainedKind::Datasets).map_err(HomeError::from)?;
+    let storage = match version.expired {
+        Some(_) => None,
+        None => {
+            let store = home.store(project)?;
+            let _lease = store.lease()?;
+            Some(store.storage(&version.snapshot)?)
+        }
+    };
+    Ok(Details { version, retention_default, storage })
+}
