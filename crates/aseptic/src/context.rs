@@ -9,11 +9,12 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use aseptic_model::{Class, ProjectName};
-use aseptic_runner::{Event, Home, Observer, Request, SPEC_FILE, Step, Stopped, Stream, TerminalSize};
-use indicatif::{ProgressBar, ProgressStyle};
+use aseptic_runner::{Event, Home, Observer, Request, SPEC_FILE, Stopped, Stream, TerminalSize};
 
 use crate::cli::Global;
 use crate::failure::{Failure, RUN_FAILED};
+use crate::progress::Line;
+use crate::signals::Interrupt;
 use crate::terminal::Console;
 
 /// Settings and outputs of one command.
@@ -142,15 +143,24 @@ impl Context {
         if is_run { RUN_FAILED } else { failure.exit_code() }
     }
 
+    /// Catches the signals by which the user ends long work.
+    pub(crate) fn interrupt(&self) -> Result<Interrupt, Failure> {
+        Interrupt::catch().map_err(|error| {
+            let message = format!("could not catch signals: {error}");
+            Failure::new(Class::Host, "cli/signals", message, "raise `ulimit -n`")
+        })
+    }
+
     /// Shows the events of a use case.
     pub(crate) fn observer(&self, shown: Shown) -> Shower<'_> {
         Shower {
             context: self,
             shown,
-            bar: None,
+            line: None,
             stdout: io::stdout(),
             stderr: io::stderr(),
             console: Console::nothing(),
+            interrupt: None,
             tail: VecDeque::new(),
         }
     }
@@ -172,12 +182,13 @@ pub(crate) enum Shown {
 pub(crate) struct Shower<'c> {
     context: &'c Context,
     shown: Shown,
-    bar: Option<ProgressBar>,
+    line: Option<Line>,
     stdout: io::Stdout,
     stderr: io::Stderr,
     /// The end of what the job printed.
     tail: VecDeque<u8>,
     console: Console,
+    interrupt: Option<Interrupt>,
 }
 
 /// How much of it is looked at for the reason of a failure: the last lines of a traceback.
@@ -185,11 +196,20 @@ const TAIL_BYTES: usize = 4 << 10;
 
 impl Observer for Shower<'_> {
     fn event(&mut self, event: Event<'_>) {
-        if !matches!(event, Event::Import(_) | Event::Drill { .. }) {
-            self.bar = None; // It is gone before anything else is printed.
+        if !matches!(event, Event::Import(_) | Event::Transfer(_) | Event::Drill { .. }) {
+            self.line = None; // It is gone before anything else is printed.
         }
         match event {
-            Event::Import(progress) => self.progress(&progress),
+            Event::Import(progress) => {
+                if let Some(line) = self.line() {
+                    line.files(&progress);
+                }
+            }
+            Event::Transfer(transfer) => {
+                if let Some(line) = self.line() {
+                    line.transfer(&transfer);
+                }
+            }
             Event::Output(stream, bytes) => {
                 self.print(stream, bytes);
             }
@@ -203,8 +223,16 @@ impl Observer for Shower<'_> {
             }
             Event::Sealing => self.console.leave(),
             Event::Decided(_) | Event::Started => {}
-            Event::Drill { attempt, done, total } => self.drill(attempt, done, total),
+            Event::Drill { attempt, done, total } => {
+                if let Some(line) = self.line() {
+                    line.attempt(attempt, done, total);
+                }
+            }
         }
+    }
+
+    fn is_interrupted(&self) -> bool {
+        self.interrupt.as_ref().is_some_and(Interrupt::is_seen)
     }
 
     fn sink(&self, stream: Stream) -> Option<BorrowedFd<'_>> {
@@ -261,6 +289,12 @@ impl Shower<'_> {
         self
     }
 
+    /// Shows work that the user may end.
+    pub(crate) fn until(mut self, interrupt: Interrupt) -> Self {
+        self.interrupt = Some(interrupt);
+        self
+    }
+
     /// False when nobody reads there any more.
     fn print(&mut self, stream: Stream, bytes: &[u8]) -> bool {
         self.tail.extend(&bytes[bytes.len().saturating_sub(TAIL_BYTES)..]);
@@ -278,48 +312,16 @@ impl Shower<'_> {
         !written.is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
     }
 
-    fn drill(&mut self, attempt: &str, done: usize, total: usize) {
-        if self.context.global.quiet || !io::stderr().is_terminal() {
-            return;
-        }
-        let bar = self.bar.get_or_insert_with(|| {
-            let bar = ProgressBar::new(total as u64);
-            if let Ok(style) = ProgressStyle::with_template("{pos} of {len} attempts: {msg}") {
-                bar.set_style(style);
-            }
-            bar
-        });
-        bar.set_message(attempt.to_owned());
-        bar.set_position(done as u64);
-    }
-
-    fn progress(&mut self, progress: &aseptic_runner::Progress) {
-        if self.context.global.quiet || !io::stderr().is_terminal() {
-            return;
-        }
-        let bar = self.bar.get_or_insert_with(|| {
-            let bar = ProgressBar::new(0);
-            let style = "{msg:>8} {bytes} of {total_bytes} ({bytes_per_sec}, {eta} left)";
-            if let Ok(style) = ProgressStyle::with_template(style) {
-                bar.set_style(style);
-            }
-            bar
-        });
-        bar.set_message(match progress.step {
-            Step::Scan => "scanning",
-            Step::Read => "reading",
-            Step::Write => "writing",
-        });
-        bar.set_length(progress.bytes_total);
-        bar.set_position(progress.bytes);
+    /// The line to draw on, if somebody looks.
+    fn line(&mut self) -> Option<&mut Line> {
+        let seen = !self.context.global.quiet && io::stderr().is_terminal();
+        seen.then(|| self.line.get_or_insert_with(Line::new))
     }
 }
 
 impl Drop for Shower<'_> {
     fn drop(&mut self) {
-        if let Some(bar) = self.bar.take() {
-            bar.finish_and_clear();
-        }
+        self.line = None;
         self.console.finish(!self.context.quiet());
     }
 }

@@ -17,6 +17,9 @@ pub(crate) const RUN_DENIED: u8 = 126;
 /// Exit code of a run that a limit ended and whose job said 0, as of timeout(1).
 pub(crate) const RUN_LIMITED: u8 = 124;
 
+/// Exit code of a command that the user stopped, as a shell gives for Ctrl-C.
+pub(crate) const INTERRUPTED: u8 = 130;
+
 /// An error on its way to the user: message, causes, next step.
 #[derive(Debug)]
 pub(crate) struct Failure {
@@ -73,6 +76,7 @@ impl Failure {
             Class::Denied => 3,
             Class::Damaged => 4,
             Class::Host => 5,
+            Class::Interrupted => INTERRUPTED,
             Class::Internal => 70,
         }
     }

@@ -8,6 +8,7 @@ mod cli;
 mod command;
 mod context;
 mod failure;
+mod progress;
 mod signals;
 mod table;
 mod terminal;

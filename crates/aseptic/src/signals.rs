@@ -1,8 +1,10 @@
-//! Signals that are meant for the job: this process only passes them on.
+//! Signals that are meant for the job, which this process only passes on, and those that end long work.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use aseptic_runner::Signals;
 use signal_hook::consts::signal::{
@@ -24,6 +26,28 @@ impl Caught {
         let ignored = ignored();
         let caught = PASSED_ON.into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0);
         SignalDelivery::with_pipe(read, write, SignalOnly, caught).map(Self)
+    }
+}
+
+/// Whether the user wants long work to end. The first signal says so, and the second ends this process.
+#[derive(Debug, Default)]
+pub(crate) struct Interrupt(Arc<AtomicBool>);
+
+impl Interrupt {
+    pub(crate) fn catch() -> io::Result<Self> {
+        let interrupt = Self::default();
+        let ignored = ignored();
+        for signal in [SIGINT, SIGTERM, SIGHUP].into_iter().filter(|signal| ignored >> (signal - 1) & 1 == 0)
+        {
+            // In this order: what the second finds was set by the first.
+            signal_hook::flag::register_conditional_default(signal, Arc::clone(&interrupt.0))?;
+            signal_hook::flag::register(signal, Arc::clone(&interrupt.0))?;
+        }
+        Ok(interrupt)
+    }
+
+    pub(crate) fn is_seen(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
     }
 }
 

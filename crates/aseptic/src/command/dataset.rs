@@ -1,15 +1,23 @@
-use std::path::PathBuf;
+//! `aseptic dataset`: an action each, and how a version is shown.
+
+mod add;
+mod describe;
+mod diff;
+mod show;
+mod unpack;
+mod verify;
+
 use std::process::ExitCode;
 
-use aseptic_model::{DatasetName, InputRef, Label};
+use aseptic_model::{Event as Entry, Origin, Retention};
 use aseptic_runner::DatasetVersion;
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::context::{Context, Shown};
+use crate::context::Context;
 use crate::failure::Failure;
 use crate::table::{amount, labels, table};
 
-/// Import, list, show and verify datasets
+/// Import, describe, compare, share and verify datasets
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     #[command(subcommand)]
@@ -18,82 +26,34 @@ pub(crate) struct Args {
 
 #[derive(Debug, clap::Subcommand)]
 enum Action {
-    /// Import a file or directory as the next version of a dataset
-    ///
-    /// The source is only read; the version is immutable. Bytes and labels that are already the newest
-    /// version stay that version. A new version keeps the labels of the one before. Links out of the directory and special files are refused, since a run
-    /// would not see what they stand for.
-    #[command(after_help = "Examples:\n  aseptic dataset add ./digits --name digits --label public\n  \
-                            aseptic dataset add penguins.parquet --name penguins")]
-    Add {
-        /// File or directory
-        path: PathBuf,
-        /// Name of the dataset
-        #[arg(long)]
-        name: DatasetName,
-        /// Label that flows to every output made from it
-        #[arg(long, value_name = "LABEL")]
-        label: Vec<Label>,
-    },
+    Add(add::Args),
     /// List the datasets of the project, each in its newest version
     List,
-    /// Show every version of a dataset
-    Show {
-        /// Name of the dataset
-        name: DatasetName,
-    },
-    /// Read a version again and compare every byte with its digest
-    Verify {
-        /// DATASET or DATASET@VERSION
-        dataset: InputRef,
-    },
+    Show(show::Args),
+    Log(show::LogArgs),
+    Diff(diff::Args),
+    Label(describe::LabelArgs),
+    Unlabel(describe::UnlabelArgs),
+    Describe(describe::DescribeArgs),
+    Share(add::ShareArgs),
+    Verify(verify::Args),
 }
 
 pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failure> {
-    let project = context.project()?;
-    let mut home = context.home()?;
     match &args.action {
-        Action::Add { path, name, label } => {
-            let label = label.iter().cloned().collect();
-            let added = {
-                let mut observer = context.observer(Shown::Nothing);
-                aseptic_runner::dataset::add(&mut home, &project, path, name, &label, &mut observer)?
-            };
-            let version = &added.version;
-            if context.json() {
-                context.document(&json!({
-                    "schema": "aseptic.dataset/1", "new": added.new, "versions": [row(version)],
-                }))?;
-            } else {
-                let state = if added.new { "added" } else { "unchanged" };
-                let what = amount(version.files, version.bytes);
-                context.out(format_args!(
-                    "{state} {}@{} {} ({what})",
-                    version.name,
-                    version.version,
-                    version.snapshot.short()
-                ));
-            }
+        Action::Add(args) => add::run(context, args)?,
+        Action::List => {
+            let (project, home) = (context.project()?, context.home()?);
+            list(context, &aseptic_runner::dataset::list(&home, &project)?)?;
         }
-        Action::List => list(context, &aseptic_runner::dataset::list(&home, &project)?)?,
-        Action::Show { name } => {
-            list(context, &aseptic_runner::dataset::versions(&home, &project, name)?)?;
-        }
-        Action::Verify { dataset } => {
-            let mut observer = context.observer(Shown::Nothing);
-            let (version, verified) =
-                aseptic_runner::dataset::verify(&home, &project, dataset, &mut observer)?;
-            drop(observer);
-            if context.json() {
-                context.document(&json!({
-                    "schema": "aseptic.dataset-verify/1", "dataset": row(&version),
-                    "verified_files": verified.files, "verified_bytes": verified.bytes,
-                }))?;
-            } else {
-                let what = amount(verified.files, verified.bytes);
-                context.out(format_args!("verified {}@{} ({what})", version.name, version.version));
-            }
-        }
+        Action::Show(args) => show::run(context, args)?,
+        Action::Log(args) => show::log(context, args)?,
+        Action::Diff(args) => diff::run(context, args)?,
+        Action::Label(args) => describe::label(context, args)?,
+        Action::Unlabel(args) => describe::unlabel(context, args)?,
+        Action::Describe(args) => describe::describe(context, args)?,
+        Action::Share(args) => add::share(context, args)?,
+        Action::Verify(args) => verify::run(context, args)?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -107,26 +67,91 @@ fn list(context: &Context, versions: &[DatasetVersion]) -> Result<(), Failure> {
         context.say("No datasets. Add one with `aseptic dataset add PATH --name NAME`.");
         return Ok(());
     }
+    context.out(versions_table(versions));
+    Ok(())
+}
+
+fn versions_table(versions: &[DatasetVersion]) -> String {
     let rows: Vec<_> = versions
         .iter()
         .map(|version| {
             [
-                format!("{}@{}", version.name, version.version),
-                amount(version.files, version.bytes),
+                title(version),
+                content(version),
                 version.snapshot.short(),
                 version.added.to_string(),
                 labels(&version.labels),
             ]
         })
         .collect();
-    context.out(table(["dataset", "content", "snapshot", "added", "labels"], &rows));
-    Ok(())
+    table(["dataset", "content", "snapshot", "added", "labels"], &rows)
 }
 
-fn row(version: &DatasetVersion) -> serde_json::Value {
+/// How much is in it, or that it is not there any more.
+fn content(version: &DatasetVersion) -> String {
+    match aseptic_runner::gone(version) {
+        None => amount(version.files, version.bytes),
+        Some(gone) => format!("deleted on {} ({})", gone.day(), gone.class),
+    }
+}
+
+/// `NAME@VERSION`.
+fn title(version: &DatasetVersion) -> String {
+    format!("{}@{}", version.name, version.version)
+}
+
+pub(super) fn row(version: &DatasetVersion) -> Value {
     json!({
         "name": version.name, "version": version.version, "snapshot": version.snapshot,
         "files": version.files, "bytes": version.bytes, "labels": version.labels,
-        "added": version.added, "actor": version.actor,
+        "added": version.added, "actor": version.actor, "metadata": version.metadata,
+        "origin": version.origin, "retention": version.retention, "expired": version.expired,
+        "expired_class": version.expired_class, "archived": version.archived,
     })
+}
+
+/// What was recorded, a line each: what was done, to what, and how.
+pub(super) fn print_recorded(context: &Context, recorded: &[Entry]) {
+    for event in recorded {
+        let about = match event {
+            Entry::DatasetLabelled { name, version, .. } | Entry::DatasetDescribed { name, version, .. } => {
+                format!("{name}@{version}")
+            }
+            Entry::RetentionSet { object, .. } => object.to_string(),
+            _ => continue,
+        };
+        let (verb, how) = done(event);
+        context.out(format_args!("{verb} {about} {how}"));
+    }
+}
+
+/// What an event did to a version, as a verb and how.
+fn done(event: &Entry) -> (&'static str, String) {
+    match event {
+        Entry::DatasetLabelled { added, removed, .. } => {
+            let added = added.iter().map(|label| format!("+{label}"));
+            let removed = removed.iter().map(|label| format!("-{label}"));
+            ("labelled", added.chain(removed).collect::<Vec<_>>().join(" "))
+        }
+        Entry::DatasetDescribed { set, unset, .. } => {
+            let set = set.iter().map(|(key, value)| format!("{key}={value}"));
+            let unset = unset.iter().map(|key| format!("without {key}"));
+            ("described", set.chain(unset).collect::<Vec<_>>().join(", "))
+        }
+        Entry::RetentionSet { class, .. } => ("retention", retention(*class)),
+        other => (other.kind(), String::new()),
+    }
+}
+
+/// A retention class of its own, or that it has none.
+fn retention(class: Option<Retention>) -> String {
+    class.map_or_else(|| "as the project".to_owned(), |class| class.to_string())
+}
+
+/// Where a version comes from.
+fn origin(origin: &Origin) -> String {
+    match origin {
+        Origin::Shared { project, name, version } => format!("project {project}: {name}@{version}"),
+        Origin::Archive { url, .. } => url.clone(),
+    }
 }

@@ -78,5 +78,7 @@ pub(crate) fn row(run: &RunSummary) -> serde_json::Value {
         "run": run.run, "experiment": run.experiment, "status": state(run), "planned": run.planned,
         "ended": run.ended, "duration_ms": run.duration_ms, "params": run.params, "plan": run.plan,
         "record": run.record, "actor": run.actor, "decision": run.decision,
+        "retention": run.retention, "expired": run.expired, "expired_class": run.expired_class,
+        "archived": run.archived,
     })
 }

@@ -26,8 +26,17 @@ pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failur
     let project = context.project()?;
     let home = context.home()?;
     match aseptic_runner::show(&home, &project, &args.run)? {
-        Shown::Sealed(record) if context.json() => context.document(&record)?,
-        Shown::Sealed(record) => context.out(describe(&record).trim_end()),
+        Shown::Sealed(record, gone) => {
+            if context.json() {
+                context.document(&record)?;
+            } else {
+                context.out(describe(&record).trim_end());
+            }
+            if let Some(gone) = gone {
+                let when = format!("by retention class {} on {}", gone.class, gone.day());
+                context.say(format_args!("note: its outputs, code and logs were deleted {when}"));
+            }
+        }
         Shown::Planned(summary, plan) if context.json() => {
             let run = runs::row(&summary);
             context.document(&json!({ "schema": "aseptic.run-summary/1", "run": run, "plan": plan }))?;

@@ -9,6 +9,12 @@ fn help() {
     let world = World::new();
     assert_snapshot!("help", world.run(&["--help"]));
     assert_snapshot!("help-run", world.run(&["run", "--help"]));
+    assert_snapshot!("help-dataset", world.run(&["dataset", "--help"]));
+    assert_snapshot!("help-dataset-add", world.run(&["dataset", "add", "--help"]));
+    for action in ["show", "log", "diff", "label", "unlabel", "describe", "share"] {
+        let text = world.ok(&["dataset", action, "--help"]);
+        assert!(text.contains("Usage: aseptic dataset") && text.contains("Examples:"), "{text}");
+    }
     for command in [
         "init",
         "plan",
@@ -19,15 +25,21 @@ fn help() {
         "lineage",
         "doctor",
         "drill",
+        "gc",
+        "retention",
         "catalog",
         "completions",
     ] {
         let text = world.ok(&[command, "--help"]);
         assert!(text.contains("Usage: aseptic"), "{text}");
     }
-    for (command, action) in
-        [("dataset", "add"), ("dataset", "verify"), ("ledger", "verify"), ("ledger", "show")]
-    {
+    for (command, action) in [
+        ("dataset", "add"),
+        ("dataset", "verify"),
+        ("ledger", "verify"),
+        ("ledger", "show"),
+        ("retention", "set"),
+    ] {
         assert!(world.ok(&[command, action, "--help"]).contains("Usage: aseptic"));
     }
     let zsh = world.ok(&["completions", "zsh"]);

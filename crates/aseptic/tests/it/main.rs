@@ -1,21 +1,28 @@
 //! What a user sees: the whole command, in an empty home, on the real kernel.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, its helpers included")]
 
+mod archives;
 mod bad_input;
 mod clock;
+mod collection;
 mod commands;
 mod crash;
+mod datasets;
 mod drill;
 mod egress;
 mod explain;
 mod hosts;
+mod immutable;
+mod imports;
 mod isolation;
 mod limits;
 mod network;
 mod pages;
 mod pipes;
 mod record;
+mod retention;
 mod session;
+mod sharing;
 mod signals;
 mod terminal;
 mod testbed;

@@ -48,6 +48,27 @@ except OSError as error:
 }
 
 #[test]
+fn how_long_bytes_are_kept() {
+    let world = World::new();
+    world.write("digits/a", "1");
+    world.ok(&["dataset", "add", "digits", "--name", "digits"]);
+    world.ok(&["run", "--quiet", "--data", "d=digits", "--", "true"]);
+    let [first, second] = blocks("docs/retention.md", "sh").try_into().unwrap();
+    let commands = commands(&first);
+    assert_eq!(commands.len(), 6, "{first}");
+    for words in &commands {
+        world.ok(&words[1..]);
+    }
+    let script = format!("aseptic() {{ \"$ASEPTIC\" \"$@\"; }}\n{second}");
+    let aseptic = world.command::<&str>(&[]);
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-euc", &script]).env("ASEPTIC", aseptic.get_program());
+    shell.envs(aseptic.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = shell.current_dir(world.path("project")).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+}
+
+#[test]
 fn the_specs_are_plans() {
     for (page, experiment) in [("docs/network.md", "fetch"), ("docs/spec.md", "train")] {
         let world = World::new();
@@ -59,4 +80,33 @@ fn the_specs_are_plans() {
         let plan = world.json(&["plan", "--json", experiment]);
         assert_eq!(plan["decision"]["outcome"], "allow", "{page}: {plan:#}");
     }
+}
+
+#[test]
+fn the_commands_about_datasets() {
+    let world = World::new();
+    world.write("rows/a.csv", "1\n");
+    world.write("rows-2/b.csv", "1\n");
+    for block in blocks("docs/datasets.md", "sh") {
+        for words in commands(&block) {
+            world.ok(&words[1..]);
+        }
+    }
+    let shared = world.ok(&["dataset", "show", "digits", "--project", "evaluation"]);
+    assert!(shared.contains("project default: digits@2") && shared.contains("role = train"), "{shared}");
+}
+
+#[test]
+fn the_commands_about_archives() {
+    let world = World::new();
+    world.write("rows/a.csv", "1\n");
+    for block in blocks("docs/archive.md", "sh") {
+        for words in commands(&block) {
+            world.ok(&words[1..]);
+        }
+    }
+    let shown = world.ok(&["dataset", "show", "digits-copy"]);
+    assert!(shown.contains("backup/digits-1") && shown.contains("public"), "{shown}");
+    let log = world.ok(&["dataset", "log", "digits"]);
+    assert!(log.contains("restored from file:") && log.contains("expired"), "{log}");
 }

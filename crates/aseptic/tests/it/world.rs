@@ -118,6 +118,9 @@ impl World {
 fn settle_word(word: &str) -> String {
     let core = word.trim_end_matches([' ', '\n', '`', '(', ')', ',', ';', ':']);
     let rest = &word[core.len()..];
+    if let Some(run) = core.strip_prefix("run:").filter(|run| run.len() == 12) {
+        return format!("run:{}{rest}", settle_word(run));
+    }
     let all = |allowed: &str| core.chars().all(|c| allowed.contains(c) || c.is_ascii_digit());
     let named = match core.len() {
         64 if all("abcdef") => "[digest]",
@@ -125,6 +128,8 @@ fn settle_word(word: &str) -> String {
         12 if all("abcdefghjkmnpqrstvwxyz") => "[run]", // No word that is used here has only these.
         24 if core.ends_with('Z') && core.contains('T') => "[time]",
         44 if core.ends_with('=') => "[root]",
+        10 if all("-") && core.starts_with("20") => "[day]",
+        _ if core.starts_with("user:") => "[user]",
         _ => core,
     };
     format!("{named}{rest}")

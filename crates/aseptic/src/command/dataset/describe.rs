@@ -1,0 +1,130 @@
+use std::collections::BTreeSet;
+
+use aseptic_model::{Class, InputRef, Label, MetaKey, MetaValue, Metadata};
+use aseptic_runner::dataset::Relabelled;
+use serde_json::json;
+
+use super::add::statement;
+use super::{print_recorded, row, title};
+use crate::context::Context;
+use crate::failure::Failure;
+
+/// Give labels to a version of a dataset
+///
+/// Every other version of the same bytes gets them, too, whatever it is called. Outputs that were made from it
+/// before keep the labels that they have.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  aseptic dataset label scans pii\n  \
+                        aseptic dataset label scans@1 pii region=eu")]
+pub(crate) struct LabelArgs {
+    /// DATASET or DATASET@VERSION; without a version, the newest
+    dataset: InputRef,
+    /// Labels that flow to every output made from it
+    #[arg(required = true, value_name = "LABEL")]
+    labels: Vec<Label>,
+}
+
+/// Take labels off a version of a dataset, with a reason
+///
+/// The ledger keeps who did it, when and why. Other versions of the same bytes keep theirs.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  aseptic dataset unlabel scans@2 pii --reason \"faces are blurred, see ticket 4711\""
+)]
+pub(crate) struct UnlabelArgs {
+    /// DATASET or DATASET@VERSION; without a version, the newest
+    dataset: InputRef,
+    /// Labels that it has no more
+    #[arg(required = true, value_name = "LABEL")]
+    labels: Vec<Label>,
+    /// Why
+    #[arg(long, value_name = "TEXT")]
+    reason: MetaValue,
+}
+
+/// Say something about a version of a dataset
+///
+/// Statements are a key and a value; `licence`, `owner`, `source` and `role` have options of `dataset add`. They
+/// are for people and searches, and no rule reads them: use labels for those.
+#[derive(Debug, clap::Args)]
+#[command(after_help = "Examples:\n  aseptic dataset describe digits licence=CC-BY-4.0 owner=data-team\n  \
+                        aseptic dataset describe digits@1 --unset owner")]
+pub(crate) struct DescribeArgs {
+    /// DATASET or DATASET@VERSION; without a version, the newest
+    dataset: InputRef,
+    /// What is said from now on
+    #[arg(required_unless_present = "unset", value_name = "KEY=VALUE", value_parser = statement)]
+    set: Vec<(MetaKey, MetaValue)>,
+    /// What is said no more
+    #[arg(long, value_name = "KEY")]
+    unset: Vec<MetaKey>,
+}
+
+pub(super) fn label(context: &Context, args: &LabelArgs) -> Result<(), Failure> {
+    let (project, mut home) = (context.project()?, context.home()?);
+    let labels: BTreeSet<_> = args.labels.iter().cloned().collect();
+    let done = aseptic_runner::dataset::label(&mut home, &project, &args.dataset, &labels)?;
+    print(context, &done, "already has these labels")?;
+    if done.runs > 0 && !done.recorded.is_empty() {
+        let (runs, title) = (done.runs, title(&done.version));
+        context.say(format_args!(
+            "note: {runs} {} read it before; outputs keep the labels that they have: `aseptic lineage {title}`",
+            if runs == 1 { "run" } else { "runs" }
+        ));
+    }
+    Ok(())
+}
+
+pub(super) fn unlabel(context: &Context, args: &UnlabelArgs) -> Result<(), Failure> {
+    let (project, mut home) = (context.project()?, context.home()?);
+    let labels: BTreeSet<_> = args.labels.iter().cloned().collect();
+    let done = aseptic_runner::dataset::unlabel(&mut home, &project, &args.dataset, &labels, &args.reason)?;
+    print(context, &done, "has none of these labels")?;
+    for other in &done.still {
+        let kept: Vec<_> = other.labels.intersection(&labels).map(Label::as_str).collect();
+        let (other, kept) = (title(other), kept.join(" "));
+        context.say(format_args!("note: {other} is the same bytes and still has {kept}"));
+    }
+    Ok(())
+}
+
+pub(super) fn describe(context: &Context, args: &DescribeArgs) -> Result<(), Failure> {
+    let mut set = Metadata::new();
+    for (key, value) in &args.set {
+        say(&mut set, key.clone(), value.clone())?;
+    }
+    if let Some(key) = args.unset.iter().find(|key| set.contains_key(key)) {
+        return Err(twice(key));
+    }
+    let (project, mut home) = (context.project()?, context.home()?);
+    let unset = args.unset.iter().cloned().collect();
+    let done = aseptic_runner::dataset::describe(&mut home, &project, &args.dataset, &set, &unset)?;
+    print(context, &done, "is already described so")
+}
+
+fn print(context: &Context, done: &Relabelled, so: &str) -> Result<(), Failure> {
+    if context.json() {
+        return context.document(&json!({
+            "schema": "aseptic.dataset/1", "new": false, "versions": [row(&done.version)],
+            "recorded": done.recorded,
+        }));
+    }
+    if done.recorded.is_empty() {
+        context.say(format_args!("Nothing was recorded: {} {so}.", title(&done.version)));
+    }
+    print_recorded(context, &done.recorded);
+    Ok(())
+}
+
+/// Adds a statement to others; two values for one key are a mistake.
+pub(super) fn say(said: &mut Metadata, key: MetaKey, value: MetaValue) -> Result<(), Failure> {
+    match said.insert(key.clone(), value.clone()) {
+        Some(other) if other != value => Err(twice(&key)),
+        _ => Ok(()),
+    }
+}
+
+fn twice(key: &MetaKey) -> Failure {
+    let message = format!("`{key}` is said twice");
+    Failure::new(Class::User, "dataset/said-twice", message, "say it once")
+}

@@ -1,0 +1,43 @@
+//! Imports that take long.
+
+use std::fs::File;
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+use crate::world::{World, wait_until};
+
+#[test]
+fn a_stopped_import_says_so_and_goes_on_another_time() {
+    let world = World::new();
+    let large = world.write("d/large", "");
+    // It takes long to read, and nothing to store.
+    let file = File::options().write(true).open(large).unwrap();
+    file.set_len(1 << 40).unwrap();
+    for (signal, json) in [("-INT", false), ("-TERM", false), ("-INT", true)] {
+        let mut arguments = vec!["dataset", "add", "d", "--name", "d"];
+        arguments.extend(json.then_some("--json"));
+        let mut command = world.command(&arguments);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let status = format!("/proc/{}/status", child.id());
+        // Both signals are caught when the last of them is: SIGHUP is bit 0, SIGINT 1, SIGTERM 14.
+        wait_until("the signals are caught", || {
+            let status = std::fs::read_to_string(&status).unwrap();
+            let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).unwrap();
+            u64::from_str_radix(caught.trim(), 16).unwrap() & 0x4003 == 0x4003
+        });
+        let pid = child.id().to_string();
+        assert!(Command::new("kill").args([signal, &pid]).status().unwrap().success());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(130), "{output:?}");
+        let expected = "error: the import was stopped before its end\n  \
+                        help: run the same command again: it goes on where it was\n  code: store/interrupted\n";
+        assert_eq!(String::from_utf8_lossy(&output.stderr), expected);
+        if json {
+            let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+            assert_eq!(document["code"], "store/interrupted");
+        }
+    }
+    file.set_len(5).unwrap();
+    assert!(world.ok(&["dataset", "add", "d", "--name", "d", "--paranoid"]).contains("added d@1"));
+}
