@@ -17,13 +17,13 @@ test-peers: ## CPython's and the kernel's own tests, real clients, and killed su
 test-vm: ## The tests of the jail on Debian's own kernel, in a virtual machine (minutes, x86-64)
 	scripts/test-vm.sh
 
-fuzz: ## Fuzzers read what comes from a hostile job, a minute each
+fuzz: ## Fuzzers read what comes from a hostile job, archive or disk, a minute each
 	scripts/fuzz.sh
 
 check: ## Format, lints, documentation, dependencies, shell scripts, structure
 	scripts/check.sh
 
-bench: ## Measure runs beside other sandboxes, inside against outside, and the gateway beside relays
+bench: ## Measure runs beside other sandboxes, inside against outside, the gateway and the store beside others
 	scripts/bench.sh
 
 setup: ## Install what build and tests need, or say what to install

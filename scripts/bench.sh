@@ -1,21 +1,22 @@
 #!/usr/bin/env bash
 # Builds for release and measures: the start of a run beside other sandboxes, a program inside against the same
-# program outside, and the gateway of a run beside other relays.
+# program outside, the gateway of a run beside other relays, and the store beside other tools for data.
 #
-#   scripts/bench.sh                                  all
-#   scripts/bench.sh start_up|inside|explain|egress   one of them; any further argument goes to it: `start_up --samples 200`
+#   scripts/bench.sh          all
+#   scripts/bench.sh PART …   one of start_up, inside, explain, egress, store; any further argument goes to it:
+#                             `start_up --samples 200`
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
 
-parts=(start_up inside explain egress)
+parts=(start_up inside explain egress store)
 case ${1:-} in
-  start_up | inside | explain | egress)
+  start_up | inside | explain | egress | store)
     parts=("$1")
     shift
     ;;
   ?*)
-    echo "usage: $0 [start_up|inside|explain|egress ARGUMENT…]" >&2
+    echo "usage: $0 [start_up|inside|explain|egress|store ARGUMENT…]" >&2
     exit 2
     ;;
 esac
@@ -23,6 +24,7 @@ esac
 scripts/setup.sh bench
 cargo build --release --locked -p aseptic
 cargo build --release --locked -p aseptic-sandbox --example jail
+cargo build --release --locked -p aseptic-store --example store
 python=$(scripts/find-python.sh)
 
 # The jail once more without the start of the C library, where Rust can build that.
@@ -48,10 +50,26 @@ make_environment() {
   fi
 }
 
+# What the store is measured beside. One that cannot be installed is named in the result.
+make_store_peers() {
+  local place=bench/scratch/store-peers
+  if ! "$place/venv/bin/python" -c 'import dvc, oxen' 2>/dev/null; then
+    mkdir -p "$place"
+    "$python" -m venv --clear "$place/venv"
+    for package in dvc oxenai; do
+      "$place/venv/bin/pip" install --quiet --disable-pip-version-check "$package" ||
+        echo "bench: $package cannot be installed here" >&2
+    done
+  fi
+  # It is a floor, so nothing is measured without it.
+  "$place/bin/b3sum" --version >/dev/null 2>&1 || cargo install --quiet --locked --root "$place" b3sum
+}
+
 for part in "${parts[@]}"; do
   case $part in
     start_up) build_static_jail ;;
     inside) make_environment ;;
+    store) make_store_peers ;;
   esac
   "$python" "bench/$part.py" "$@"
 done

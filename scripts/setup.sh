@@ -33,6 +33,11 @@ need_jail() {
   need util-linux setpriv --version
 }
 
+# The second reader of stores.
+need_zstd() {
+  need zstd zstd --version
+}
+
 need_python() {
   need python3 python3 --version
   need python3-venv scripts/find-python.sh
@@ -60,6 +65,8 @@ need_peers() {
   need default-jdk-headless javac --version
   need postgresql ls /usr/lib/postgresql/*/bin/initdb
   need postgresql-client psql --version
+  need rclone rclone version
+  need openssl openssl version
 }
 
 # Relays to measure beside the gateway.
@@ -67,6 +74,12 @@ need_relays() {
   need haproxy haproxy -v
   need nginx nginx -v
   need libnginx-mod-stream test -e /usr/lib/nginx/modules/ngx_stream_module.so
+}
+
+# What else keeps versions of data; the rest of them comes from PyPI.
+need_stores() {
+  need restic restic version
+  need git git --version
 }
 
 # Other sandboxes to measure beside ours. Not all work everywhere; the result says which do not.
@@ -88,11 +101,14 @@ need_machine() {
 
 case $task in
   build) need_build ;;
-  test) need_build && need_jail && need_python && need_testbed && need_second_user ;;
+  test)
+    need_build && need_jail && need_python && need_testbed && need_second_user
+    need zstd zstd --version # The second reader of the store.
+    ;;
   demo) need_build && need_jail && need_python ;;
   peers) need_build && need_jail && need_python && need_testbed && need_second_user && need_peers ;;
   bench)
-    need_build && need_jail && need_python && need_testbed && need_second_user && need_sandboxes && need_relays
+    need_build && need_jail && need_python && need_testbed && need_second_user && need_sandboxes && need_relays && need_stores
     need strace strace --version
     ;;
   vm) need_build && need_python && need_machine ;;

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Tests by other people, and tests by force: CPython's regression tests inside and outside, the kernel's own
-# tests of what the walls rest on, real clients and servers through the network of runs, and many runs whose
-# supervisors are killed.
+# tests of what the walls rest on, real clients and servers through the network of runs, archives at servers of
+# others, and many runs whose supervisors are killed.
 #
 #   scripts/test-peers.sh                              all of them
-#   scripts/test-peers.sh cpython|kernel|egress|stress only these; what follows `--` goes to the last one
+#   scripts/test-peers.sh cpython|kernel|egress|archives|stress only these; what follows `--` goes to the last one
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
@@ -16,22 +16,23 @@ trap '[[ -z $place ]] || rm -rf -- "$place"' EXIT
 parts=()
 while (($#)) && [[ $1 != -- ]]; do
   case $1 in
-    cpython | kernel | egress | stress) parts+=("$1") ;;
+    cpython | kernel | egress | archives | stress) parts+=("$1") ;;
     *)
-      echo "usage: $0 [cpython] [kernel] [egress] [stress] [-- ARGUMENT…]" >&2
+      echo "usage: $0 [cpython] [kernel] [egress] [archives] [stress] [-- ARGUMENT…]" >&2
       exit 2
       ;;
   esac
   shift
 done
 (($# == 0)) || shift
-((${#parts[@]})) || parts=(kernel cpython egress stress)
+((${#parts[@]})) || parts=(kernel cpython egress archives stress)
 
 scripts/setup.sh peers
 cargo build --locked -p aseptic
 python=$(scripts/find-python.sh)
 aseptic=$PWD/target/debug/aseptic
 clients=bench/scratch/clients
+servers=bench/scratch/servers
 
 # A directory that an ordinary user can read, for the checkout may lie where he cannot go.
 make_place() {
@@ -66,6 +67,15 @@ make_environment() {
   fi
 }
 
+# A Python environment with a server that speaks S3.
+make_servers() {
+  if ! "$servers/bin/python" -c 'import boto3, moto.server' 2>/dev/null; then
+    mkdir -p "${servers%/*}"
+    "$python" -m venv --clear "$servers"
+    "$servers/bin/pip" install --quiet --disable-pip-version-check 'moto[server,s3]'
+  fi
+}
+
 egress_as_user() {
   make_place
   mkdir -p "$place/scripts/peers"
@@ -88,6 +98,10 @@ for part in "${parts[@]}"; do
       make_environment
       "$python" scripts/peers/egress --aseptic "$aseptic" --python "$clients" "$@" || failed=1
       ((EUID)) || egress_as_user "$@" || failed=1
+      ;;
+    archives)
+      make_servers
+      "$servers/bin/python" scripts/peers/archives.py --aseptic "$aseptic" --python "$servers/bin/python" || failed=1
       ;;
     stress) "$python" scripts/stress.py --aseptic "$aseptic" "$@" || failed=1 ;;
   esac
