@@ -104,7 +104,7 @@ impl Diagnose for ArchiveError {
             Self::Damaged { .. } => Diagnosis::new(
                 Class::Damaged,
                 "archive/damaged",
-                "keep it as evidence, and restore from another copy; nothing was restored from this one",
+                "keep it as evidence, and use another copy or place; nothing was changed",
             ),
             Self::Occupied { .. } => {
                 Diagnosis::new(Class::User, "archive/occupied", "name a place of its own for each archive")

@@ -48,6 +48,12 @@ impl Failure {
         Self { chain: vec![message], diagnosis: Diagnosis::new(class, code, help) }
     }
 
+    /// Says more about why.
+    pub(crate) fn because(mut self, causes: impl IntoIterator<Item = String>) -> Self {
+        self.chain.extend(causes);
+        self
+    }
+
     /// The text for standard error.
     pub(crate) fn render(&self) -> String {
         let mut text = format!("error: {}\n", self.chain.first().map_or("", String::as_str));

@@ -134,6 +134,19 @@ impl Diagnose for DatasetError {
     }
 }
 
+impl DatasetError {
+    /// The files that are damaged and what is wrong with each, a line for one.
+    #[must_use]
+    pub fn damaged(&self) -> Vec<String> {
+        match self {
+            Self::Verify(VerifyError::Damaged { list, .. }) => {
+                list.iter().map(|damage| format!("`{}`: {}", damage.path, damage.cause)).collect()
+            }
+            _ => Vec::new(),
+        }
+    }
+}
+
 impl From<StoreError> for DatasetError {
     fn from(error: StoreError) -> Self {
         Self::Home(error.into())

@@ -110,7 +110,7 @@ impl Gone {
     /// What to do about it.
     pub(crate) fn help(&self) -> String {
         match (&self.archived, &self.object) {
-            (Some(url), object) => format!("`aseptic restore {object}` brings it back from {url}"),
+            (Some(url), _) => format!("`aseptic restore {url}` brings it back"),
             (None, Retained::Dataset { name, .. }) => {
                 format!("import it again with `aseptic dataset add PATH --name {name}`")
             }

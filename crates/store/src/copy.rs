@@ -51,12 +51,28 @@ impl Store {
         digest: &Digest,
         progress: &mut dyn FnMut(Progress),
     ) -> Result<Copied, VerifyError> {
-        self.copy_paced(lease, from, digest, CHECKPOINT_EVERY, progress)
+        let writer = Writer::new(self, lease);
+        Self::copy_paced(writer, from, digest, CHECKPOINT_EVERY, progress)
+    }
+
+    /// As [`Store::copy_from`], but reads what this store has of the snapshot, too, and repairs it: an
+    /// object that is damaged here is copied again.
+    ///
+    /// # Errors
+    /// As [`Store::copy_from`].
+    pub fn restore_from(
+        &self,
+        lease: &Lease,
+        from: &Self,
+        digest: &Digest,
+        progress: &mut dyn FnMut(Progress),
+    ) -> Result<Copied, VerifyError> {
+        let writer = Writer::new(self, lease).paranoid(true);
+        Self::copy_paced(writer, from, digest, CHECKPOINT_EVERY, progress)
     }
 
     fn copy_paced(
-        &self,
-        lease: &Lease,
+        writer: Writer<'_>,
         from: &Self,
         digest: &Digest,
         checkpoint_every: Duration,
@@ -64,7 +80,6 @@ impl Store {
     ) -> Result<Copied, VerifyError> {
         let snapshot = from.snapshot(digest)?;
         let objects = from.objects(digest)?;
-        let writer = Writer::new(self, lease);
         let bytes = AtomicU64::new(0);
         let mut copied = Copied { snapshot, files_copied: 0, bytes_copied: 0 };
         let (mut directories, mut kept) = (Vec::new(), Instant::now());
@@ -137,7 +152,7 @@ impl Copy<'_> {
         size: u64,
         digest: &Digest,
     ) -> Result<Done, VerifyError> {
-        if self.writer.has(digest) {
+        if self.writer.trusts(digest) {
             self.bytes.fetch_add(size, Ordering::Relaxed);
             return Ok(Done::Files { known: 1, copied: None });
         }
@@ -260,7 +275,8 @@ mod tests {
         writer.publish().unwrap();
         let copy = || {
             let lease = to.lease().unwrap();
-            to.copy_paced(&lease, &from, &root, Duration::ZERO, &mut |_| ())
+            let writer = Writer::new(&to, &lease);
+            Store::copy_paced(writer, &from, &root, Duration::ZERO, &mut |_| ())
         };
         assert!(matches!(copy(), Err(VerifyError::Damaged { .. })));
         assert!(matches!(to.snapshot(&root), Err(StoreError::Missing { .. })), "nothing is visible of it");

@@ -204,6 +204,11 @@ impl<'s> Writer<'s> {
         }
     }
 
+    /// Whether the store has an object already, and that is enough.
+    pub(crate) fn trusts(&self, digest: &Digest) -> bool {
+        self.repair.is_none() && self.has(digest)
+    }
+
     /// Whether the store has an object already.
     pub(crate) fn has(&self, digest: &Digest) -> bool {
         self.store.has_packed(digest) || self.loose.contains(self.store, digest)

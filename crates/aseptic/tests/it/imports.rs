@@ -41,3 +41,32 @@ fn a_stopped_import_says_so_and_goes_on_another_time() {
     file.set_len(5).unwrap();
     assert!(world.ok(&["dataset", "add", "d", "--name", "d", "--paranoid"]).contains("added d@1"));
 }
+
+#[test]
+fn verification_names_every_damaged_file_and_paranoid_and_restore_repair_it() {
+    let world = World::new();
+    for number in 0..5 {
+        world.write(&format!("d/{number}"), format!("number {number}"));
+    }
+    world.ok(&["dataset", "add", "d", "--name", "d"]);
+    let place = world.path("place").display().to_string();
+    world.ok(&["archive", "d", &place]);
+    let damage = || {
+        for number in 0..5 {
+            let digest = aseptic_model::Digest::of(format!("number {number}").as_bytes()).to_string();
+            let object = world.path("state/projects/default/store/objects").join(&digest[..2]).join(&digest);
+            std::fs::remove_file(&object).unwrap();
+            std::fs::write(object, "something").unwrap();
+        }
+    };
+    for repair in [vec!["dataset", "add", "d", "--name", "d", "--paranoid"], vec!["restore", &place]] {
+        damage();
+        let output = world.output(&["dataset", "verify", "d", "--json"]);
+        assert_eq!(output.status.code(), Some(4), "{output:?}");
+        let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let causes: Vec<String> = (0..5).map(|number| format!("`{number}`: other content")).collect();
+        assert_eq!(document["causes"], serde_json::json!(causes));
+        world.ok(&repair);
+        world.ok(&["dataset", "verify", "d"]);
+    }
+}

@@ -88,8 +88,9 @@ pub fn restore(
     let small = receive(&place, &manifest, &scratch, observer)?;
     let mut content = Vec::with_capacity(manifest.snapshots.len());
     for snapshot in &manifest.snapshots {
-        let copied = store
-            .copy_from(&lease, &small, snapshot, &mut |progress| observer.event(Event::Import(progress)))?;
+        let copied = store.restore_from(&lease, &small, snapshot, &mut |progress| {
+            observer.event(Event::Import(progress))
+        })?;
         content.push(copied.snapshot);
     }
     for object in &manifest.objects {

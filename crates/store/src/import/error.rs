@@ -93,15 +93,13 @@ impl Diagnose for ImportError {
                 "store/interrupted",
                 "run the same command again: it goes on where it was",
             ),
-            Self::SpecialFile { .. } => Diagnosis::new(
-                Class::User,
-                "store/special-file",
-                "remove it, add it to `.asepticignore`, or choose to skip special files",
-            ),
+            Self::SpecialFile { .. } => {
+                Diagnosis::new(Class::User, "store/special-file", "remove it, or import a copy without it")
+            }
             Self::LinkOutside { .. } => Diagnosis::new(
                 Class::User,
                 "store/link-outside",
-                "replace the link with what it points to, add it to `.asepticignore`, or choose to keep links",
+                "replace the link with what it points to, or remove it",
             ),
             Self::Rule { .. } => {
                 Diagnosis::new(Class::User, "store/ignore-rule", "correct the line or remove it")

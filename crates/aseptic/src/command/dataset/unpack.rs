@@ -58,6 +58,9 @@ pub(super) fn add(
         (false, _, Some(_)) => {
             return mistake("`--file` is for standard input", "name `-` as the file, or leave `--file` out");
         }
+        (true, _, Some(file)) if Path::new(file).file_name() != Some(file.as_os_str()) => {
+            return mistake("`--file` is the name of one file", "leave directories out: `--file data.csv`");
+        }
         (false, false, None) if max_size.is_some() => {
             return mistake(
                 "`--max-size` is for archives and standard input",

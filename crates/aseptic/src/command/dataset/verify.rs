@@ -9,7 +9,7 @@ use crate::table::amount;
 
 /// Read a version again and compare every byte with its digest
 ///
-/// The view that runs see is compared, too. The first three files that are damaged are named, and the others
+/// The view that runs see is compared, too. The first hundred files that are damaged are named, and the others
 /// counted. With `--sample` or `--changed` only some files are read, and the answer says how many.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  aseptic dataset verify digits\n  \
@@ -39,7 +39,12 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Failure> {
     };
     let Verification { version, verified, seed } = {
         let mut observer = context.observer(Shown::Nothing);
-        aseptic_runner::dataset::verify(&home, &project, &args.dataset, portion, &mut observer)?
+        let verified =
+            aseptic_runner::dataset::verify(&home, &project, &args.dataset, portion, &mut observer);
+        verified.map_err(|error| {
+            let damaged = error.damaged();
+            Failure::from(error).because(damaged)
+        })?
     };
     if context.json() {
         let portion = match portion {
