@@ -26,7 +26,7 @@ use crate::home::{Home, HomeError, io_error};
 use crate::retention::Gone;
 
 pub(crate) use add::adopt;
-pub use add::{Added, Said, add};
+pub use add::{Added, Said, add, keep_state_out};
 pub use compare::{Compared, SnapshotRef, SnapshotRefError, compare};
 pub use describe::{Relabelled, describe, label, unlabel};
 pub use history::{Details, details, history};
@@ -75,6 +75,21 @@ pub enum DatasetError {
         /// Why.
         reason: String,
     },
+    /// The state of aseptic is no dataset: it holds the key of the ledger and what every project has.
+    #[error("`{path}` holds the state of aseptic, or lies in it")]
+    State {
+        /// What was to be imported.
+        path: String,
+    },
+    /// The ledger names it, so it is there; the catalog does not show it yet.
+    #[error("`{object}` is recorded, but the catalog could not be brought up to date")]
+    Recorded {
+        /// The version.
+        object: Retained,
+        /// Why not.
+        #[source]
+        source: HomeError,
+    },
     /// A project cannot share with itself.
     #[error("`{0}` is the project that would share")]
     ToItself(ProjectName),
@@ -100,6 +115,16 @@ impl Diagnose for DatasetError {
                 "dataset/missing",
                 "`aseptic dataset list` shows those there are; another project is named with `--project`",
             ),
+            Self::State { .. } => Diagnosis::new(
+                Class::User,
+                "dataset/state",
+                "name another directory, or keep the state elsewhere with ASEPTIC_HOME",
+            ),
+            Self::Recorded { source, .. } => {
+                let inner = source.diagnosis();
+                let help = format!("nothing is to be done again; {}", inner.help);
+                Diagnosis::new(inner.class, "dataset/recorded", help)
+            }
             Self::Gone(gone) => gone.diagnosis(),
             Self::NoSnapshot { .. } => Diagnosis::new(
                 Class::User,

@@ -22,10 +22,11 @@ use crate::pack::Form;
 use crate::reader::Found;
 use crate::tree::EntryKind;
 
-/// So many files cost more than handing them to a thread does.
-const ENTRIES_MAX: usize = 128;
-/// A portion is full with so many bytes, which a thread reads in about a millisecond.
-const BYTES_MAX: u64 = 1 << 20;
+/// A portion is as much of one directory as may be: threads that make files in one directory wait for each
+/// other.
+const ENTRIES_MAX: usize = 1024;
+/// A portion is full with so many bytes, which a thread reads in a few milliseconds.
+const BYTES_MAX: u64 = 4 << 20;
 /// Files from this size on are read by several threads at once.
 const LARGE_BYTES: u64 = 8 << 20;
 

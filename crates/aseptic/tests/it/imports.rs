@@ -43,6 +43,24 @@ fn a_stopped_import_says_so_and_goes_on_another_time() {
 }
 
 #[test]
+fn the_state_of_aseptic_is_no_dataset() {
+    let world = World::new();
+    world.write("d/x", "1");
+    world.ok(&["dataset", "add", "d", "--name", "d"]);
+    let state = world.path("state");
+    let inside = state.join("ledger");
+    let above = state.parent().unwrap();
+    std::os::unix::fs::symlink(&state, world.path("project/link")).unwrap();
+    for path in [state.as_path(), &inside, above, "link".as_ref(), &inside.join("key")] {
+        let path = path.to_str().unwrap();
+        let said = world.run(&["dataset", "add", path, "--name", "self"]);
+        assert!(said.starts_with("exit: 2\n") && said.contains("code: dataset/state"), "{said}");
+    }
+    let listed = world.json(&["dataset", "list", "--json"]);
+    assert_eq!(listed["versions"].as_array().unwrap().len(), 1, "{listed:#}");
+}
+
+#[test]
 fn verification_names_every_damaged_file_and_paranoid_and_restore_repair_it() {
     let world = World::new();
     for number in 0..5 {

@@ -59,11 +59,24 @@ pub fn add(
     options: &ImportOptions,
     observer: &mut dyn Observer,
 ) -> Result<Added, DatasetError> {
+    keep_state_out(home, path)?;
     let store = home.store(project)?;
     // Until the ledger names it.
     let lease = store.lease()?;
     let imported = store.import(&lease, path, options, &mut import_progress(observer))?;
     adopt(home, project, name, &imported.snapshot, said, None)
+}
+
+/// Refuses what holds the state of aseptic, or lies in it: a run would see the key of the ledger, and what
+/// other projects have.
+///
+/// # Errors
+/// [`DatasetError::State`].
+pub fn keep_state_out(home: &Home, path: &Path) -> Result<(), DatasetError> {
+    // What cannot be resolved cannot be imported either, and the import says why.
+    let real = path.canonicalize().unwrap_or_default();
+    let is_state = real.starts_with(home.dir()) || (real != Path::new("") && home.dir().starts_with(&real));
+    if is_state { Err(DatasetError::State { path: path.display().to_string() }) } else { Ok(()) }
 }
 
 /// Makes bytes that are in the store, and kept there by a lease, the next version of `name`.
@@ -98,8 +111,10 @@ impl Next {
         project: &ProjectName,
         name: &DatasetName,
     ) -> Result<Added, DatasetError> {
-        home.catch_up()?;
-        let reference = InputRef::Dataset { name: name.clone(), version: Some(self.version) };
+        let (version, object) =
+            (self.version, Retained::Dataset { name: name.clone(), version: self.version });
+        home.catch_up().map_err(|source| DatasetError::Recorded { object, source })?;
+        let reference = InputRef::Dataset { name: name.clone(), version: Some(version) };
         let version = find(home, project, &reference)?;
         if self.new {
             self.events.remove(0);

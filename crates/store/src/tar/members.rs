@@ -82,8 +82,7 @@ impl<'r> Members<'r> {
             if !is_summed(&block, &header) {
                 return Err(self.stream.malformed("the checksum of a header is wrong"));
             }
-            let size = header.entry_size();
-            let size = size.map_err(|_| self.stream.malformed("the size of an entry is not a number"))?;
+            let size = size_of(&header).map_err(|what| self.stream.malformed(what))?;
             let kind = header.entry_type();
             match kind {
                 EntryType::GNULongName => extended.path = Some(terminated(self.extended(size)?)),
@@ -316,4 +315,12 @@ fn is_summed(block: &[u8; BLOCK], header: &Header) -> bool {
         bytes + 8 * i64::from(b' ')
     };
     [sum(i64::from), sum(|byte| i64::from(byte.cast_signed()))].contains(&i64::from(expected))
+}
+/// The size that a header says. In base 256 it has more bytes than 64 bits, which `tar` does not look at.
+fn size_of(header: &Header) -> Result<u64, &'static str> {
+    let field = header.as_old().size;
+    if field[0] & 0x80 != 0 && (field[0] != 0x80 || field[1..4] != [0; 3]) {
+        return Err("an entry is too large");
+    }
+    header.entry_size().map_err(|_| "the size of an entry is not a number")
 }

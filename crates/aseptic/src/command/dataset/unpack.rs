@@ -76,6 +76,7 @@ pub(super) fn add(
             aseptic_runner::dataset::add_tar(home, project, stdin, limit, name, said, &mut observer)?
         }
         (true, _) => {
+            aseptic_runner::dataset::keep_state_out(home, path)?;
             let archive = open(path)?;
             aseptic_runner::dataset::add_tar(home, project, archive, limit, name, said, &mut observer)?
         }

@@ -130,6 +130,12 @@ fn sizes_that_lie_cost_nothing() {
         assert_eq!(code(&env, &sized(EntryType::Regular, size)), "store/tar-truncated", "{size}");
     }
     assert_eq!(code(&env, &sized(EntryType::Regular, u64::MAX)), "store/tar-damaged");
+    let mut header = Header::new_gnu();
+    header.set_entry_type(EntryType::Regular);
+    header.set_path("x").unwrap();
+    header.as_old_mut().size = [0x80, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0]; // 2^72 in base 256
+    header.set_cksum();
+    assert_eq!(code(&env, &archive(&[header.as_bytes().to_vec()])), "store/tar-damaged");
     assert_eq!(code(&env, &sized(EntryType::XHeader, 1 << 40)), "store/tar-damaged");
     assert_eq!(code(&env, &sized(EntryType::GNULongName, 1 << 40)), "store/tar-damaged");
     let pax_size = pax(&record("size", b"99999999999999999999"), EntryType::XHeader);
