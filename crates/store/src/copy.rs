@@ -19,9 +19,13 @@ use crate::pack::Form;
 use crate::parallel;
 use crate::reader::Found;
 use crate::segment::Entry;
-use crate::tree::{Snapshot, Tree};
+use crate::tree::{Snapshot, Tree, TreeError};
 use crate::verify::VerifyError;
 use crate::writer::{CopyError, Writer};
+
+/// Paths for each file that is stored. No tree of files comes near it; one that was made to harm can say 2^60
+/// paths in a few bytes, and whoever shows or verifies it goes through all of them.
+const PATHS_MAX: u64 = 100_000;
 
 /// What a copy did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +47,8 @@ impl Store {
     ///
     /// # Errors
     /// - [`VerifyError::Damaged`]: a file of the snapshot is missing or damaged in `from`; names it.
-    /// - [`VerifyError::Store`]: a directory of it is, or one of the two stores failed.
+    /// - [`VerifyError::Store`]: a directory of it is, or names the same files too often, or one of the two
+    ///   stores failed.
     pub fn copy_from(
         &self,
         lease: &Lease,
@@ -82,7 +87,7 @@ impl Store {
         let objects = from.objects(digest)?;
         let bytes = AtomicU64::new(0);
         let mut copied = Copied { snapshot, files_copied: 0, bytes_copied: 0 };
-        let (mut directories, mut kept) = (Vec::new(), Instant::now());
+        let (mut directories, mut kept, mut objects_seen) = (Vec::new(), Instant::now(), 1_u64);
         let mut done = Progress {
             step: Step::Copy,
             files: 0,
@@ -102,6 +107,7 @@ impl Store {
                 }
             },
             |one| {
+                objects_seen += u64::from(one.is_some());
                 match one {
                     Some(Done::Files { known, copied: size }) => {
                         done.files += known + u64::from(size.is_some());
@@ -120,6 +126,9 @@ impl Store {
                 Ok::<_, VerifyError>(())
             },
         )?;
+        if snapshot.files / PATHS_MAX > objects_seen {
+            return Err(StoreError::NotTree { digest: *digest, source: TreeError::Repeats }.into());
+        }
         progress(Progress { step: Step::Write, ..done });
         // The root comes last.
         for directory in directories.iter().filter(|directory| *directory != digest).chain([digest]) {
@@ -305,6 +314,30 @@ mod tests {
         };
         let error = to.copy_from(&to.lease().unwrap(), &from, &root, &mut |_| ()).unwrap_err();
         assert!(error.to_string().contains("`big` (other content)"), "{error}");
+        assert!(matches!(to.snapshot(&root), Err(StoreError::Missing { .. })));
+    }
+
+    #[test]
+    fn a_tree_that_names_few_files_too_often_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let (from, to) =
+            (Store::open(&dir.path().join("from")).unwrap(), Store::open(&dir.path().join("to")).unwrap());
+        let lease = from.lease().unwrap();
+        let writer = Writer::new(&from, &lease);
+        let digest = writer.add_bytes(b"x").unwrap();
+        let file = EntryKind::File { size: 1, digest, executable: false };
+        let mut tree = Tree::new(vec![TreeEntry { name: b"f".to_vec(), kind: file }]).unwrap();
+        for _ in 0..40 {
+            let digest = writer.add_bytes(&tree.encode()).unwrap();
+            let kind = EntryKind::Directory { files: tree.files(), bytes: tree.bytes(), digest };
+            let entry = |name: &[u8]| TreeEntry { name: name.to_vec(), kind: kind.clone() };
+            tree = Tree::new(vec![entry(b"a"), entry(b"b")]).unwrap();
+        }
+        let root = writer.add_bytes(&tree.encode()).unwrap();
+        writer.publish().unwrap();
+        let copied = to.copy_from(&to.lease().unwrap(), &from, &root, &mut |_| ());
+        let refused = VerifyError::Store(StoreError::NotTree { digest: root, source: TreeError::Repeats });
+        assert_eq!(copied.unwrap_err().to_string(), refused.to_string());
         assert!(matches!(to.snapshot(&root), Err(StoreError::Missing { .. })));
     }
 }

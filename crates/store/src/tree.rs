@@ -242,6 +242,9 @@ pub enum TreeError {
     /// It has more bytes than [`Tree::BYTES_MAX`].
     #[error("the directory has too many entries")]
     TooLarge,
+    /// It names the same files so often that nothing could show it: a few bytes can say 2^60 paths.
+    #[error("it names the same few files too often")]
+    Repeats,
     /// A path below it is longer than [`FilePath::BYTES_MAX`].
     #[error("a path below it is too long")]
     Path,
