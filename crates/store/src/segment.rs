@@ -27,7 +27,7 @@ const LOOKUPS_ON_DISK: u32 = 64;
 /// Packs of one segment: at 64 MiB each they are 64 TiB.
 const PACKS_MAX: u32 = 1 << 20;
 /// Entries that a lookup reads at once: two pages.
-const WINDOW: u64 = 128;
+const WINDOW: usize = 128;
 /// After so many guesses the digests are not spread as digests are; halving ends in any case.
 const GUESSES_MAX: u32 = 6;
 
@@ -192,7 +192,7 @@ impl Segment {
         let (mut low, mut high) = (0, self.objects);
         let (mut low_key, mut high_key) = (0, u64::MAX);
         let mut guesses = 0;
-        let mut buffer = [0; WINDOW as usize * ENTRY_BYTES];
+        let mut buffer = [0; WINDOW * ENTRY_BYTES];
         while low < high {
             let span = high - low;
             let guess = if guesses < GUESSES_MAX {
@@ -203,8 +203,8 @@ impl Segment {
                 low + span / 2
             };
             guesses += 1;
-            let count = span.min(WINDOW);
-            let first = guess.saturating_sub(WINDOW / 2).max(low).min(high - count);
+            let count = span.min(WINDOW as u64);
+            let first = guess.saturating_sub(WINDOW as u64 / 2).max(low).min(high - count);
             let window = &mut buffer[..usize::try_from(count).unwrap_or(0) * ENTRY_BYTES];
             self.file.read_exact_at(window, self.entries_at() + first * ENTRY_BYTES as u64)?;
             let (entries, _) = window.as_chunks::<ENTRY_BYTES>();

@@ -175,7 +175,7 @@ impl Sink {
             }
         }
         let mut entries = self.entries;
-        entries.sort_unstable_by(|a, b| a.digest.cmp(&b.digest));
+        entries.sort_unstable_by_key(|entry| entry.digest);
         entries.dedup_by(|a, b| a.digest == b.digest);
         Ok((self.packs.iter().map(|pack| pack.id).collect(), entries))
     }

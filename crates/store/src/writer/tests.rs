@@ -208,7 +208,9 @@ fn a_recipe_that_lies_is_damage() {
     let gone = (Digest::of(b"gone"), 4);
     let nested = Digest::of(b"nested");
     writer.add_recipe(nested, 2000, &[part]).unwrap();
-    let lies: [(&[u8], u64, &[(Digest, u32)]); 7] = [
+    /// Content, the size that is said, and the chunks that are said.
+    type Lie<'l> = (&'l [u8], u64, &'l [(Digest, u32)]);
+    let lies: [Lie<'_>; 7] = [
         (b"other bytes", 2000, &[part]),
         (b"too few", 4001, &[part, part]),
         (b"too many", 3999, &[part, part]),

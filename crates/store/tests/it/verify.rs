@@ -41,7 +41,7 @@ fn now() -> i64 {
 }
 
 fn damaged(result: Result<Verified, VerifyError>) -> Vec<String> {
-    let VerifyError::Damaged { list, .. } = result.unwrap_err() else { panic!("not damage") };
+    let VerifyError::Damaged { list, .. } = result.unwrap_err() else { unreachable!("not damage") };
     list.iter().map(|damage| format!("{}: {}", damage.path, damage.cause)).collect()
 }
 
