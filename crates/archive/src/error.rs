@@ -106,9 +106,11 @@ impl Diagnose for ArchiveError {
                 "archive/damaged",
                 "keep it as evidence, and use another copy or place; nothing was changed",
             ),
-            Self::Occupied { .. } => {
-                Diagnosis::new(Class::User, "archive/occupied", "name a place of its own for each archive")
-            }
+            Self::Occupied { .. } => Diagnosis::new(
+                Class::User,
+                "archive/occupied",
+                "name a place of its own for each archive; if it is the same one, run the command again",
+            ),
             Self::Local { .. } => Diagnosis::new(
                 Class::Host,
                 "archive/local",

@@ -110,6 +110,18 @@ impl Place {
         })
     }
 
+    /// Refuses what is no regular file of this machine: to open a FIFO waits for ever, and no signal ends that.
+    pub(crate) fn check_kind(&self, name: &str) -> Result<(), ArchiveError> {
+        let Some(directory) = self.url.directory() else { return Ok(()) };
+        match std::fs::symlink_metadata(directory.join(name)) {
+            Ok(found) if !found.is_file() => Err(ArchiveError::Damaged {
+                url: self.url.of_file(name),
+                what: "it is no regular file".to_owned(),
+            }),
+            _ => Ok(()), // What is not there is said by who reads it.
+        }
+    }
+
     /// Waits for one request, and asks `tick` now and then whether to go on.
     pub(crate) fn wait<T>(
         &self,

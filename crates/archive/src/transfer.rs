@@ -209,6 +209,7 @@ impl Place {
 
     /// How long a file is, if it is there.
     fn size(&self, name: &str, tick: Tick<'_>) -> Result<Option<u64>, ArchiveError> {
+        self.check_kind(name)?;
         match self.wait(self.store.head(&self.path(name)), tick)? {
             Ok(meta) => Ok(Some(meta.size)),
             Err(Error::NotFound { .. }) => Ok(None),

@@ -70,7 +70,8 @@ impl ArchiveUrl {
     }
 
     /// The directory, if it is one of this machine.
-    pub(crate) fn directory(&self) -> Option<std::path::PathBuf> {
+    #[must_use]
+    pub fn directory(&self) -> Option<std::path::PathBuf> {
         if self.url.scheme() == "file" { self.url.to_file_path().ok() } else { None }
     }
 

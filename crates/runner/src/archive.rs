@@ -11,16 +11,17 @@ mod restore;
 mod scratch;
 mod write;
 
-use aseptic_archive::ArchiveError as PlaceError;
+use aseptic_archive::{ArchiveError as PlaceError, ArchiveUrl};
 use aseptic_model::{CanonicalError, Class, Diagnose, Diagnosis, ProjectName, Retained, RunId};
 use aseptic_store::{StoreError, VerifyError};
 
 use crate::dataset::DatasetError;
-use crate::home::HomeError;
+use crate::home::{Home, HomeError};
 use crate::observer::{Event, Observer, Transfer, TransferStep};
 use crate::results::ResultError;
 
 pub use restore::{Restore, Restored, restore};
+pub(crate) use scratch::remove_dead;
 pub use write::{Archived, archive};
 
 /// Why something was not archived or restored. The ledger says nothing of it.
@@ -88,6 +89,22 @@ impl From<CanonicalError> for ArchiveError {
     fn from(error: CanonicalError) -> Self {
         Self::Home(error.into())
     }
+}
+
+/// Refuses a directory that is part of the state of aseptic, or holds it: archives come and go by other rules.
+fn keep_apart(home: &Home, url: &ArchiveUrl) -> Result<(), ArchiveError> {
+    let Some(directory) = url.directory() else { return Ok(()) };
+    // The directory itself need not be there yet.
+    let real = directory.ancestors().find_map(|above| {
+        let rest = directory.strip_prefix(above).ok()?;
+        Some(above.canonicalize().ok()?.join(rest))
+    });
+    let real = real.unwrap_or(directory);
+    if real.starts_with(home.dir()) || home.dir().starts_with(&real) {
+        let what = "it holds the state of aseptic, or lies in it";
+        return Err(PlaceError::Url { url: url.to_string(), what }.into());
+    }
+    Ok(())
 }
 
 impl Diagnose for ArchiveError {

@@ -118,6 +118,9 @@ pub fn collect(
         Some(project) => vec![project.clone()],
         None => home.projects()?,
     };
+    if collection == Collection::Now {
+        drop(crate::archive::remove_dead(home)?);
+    }
     let mut collected = Vec::with_capacity(projects.len());
     for project in projects {
         if !home.has_store(&project) {

@@ -1,6 +1,7 @@
 //! What a user sees: the whole command, in an empty home, on the real kernel.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, its helpers included")]
 
+mod archive_attacks;
 mod archives;
 mod bad_input;
 mod clock;

@@ -4,8 +4,10 @@ use std::fs;
 
 use aseptic_archive::{ArchiveUrl, MANIFEST, MANIFEST_BYTES_MAX, Manifest, Place};
 use aseptic_catalog::DatasetVersion;
-use aseptic_model::{DatasetName, Digest, Event as Entry, InputRef, Origin, ProjectName, Retained};
-use aseptic_store::{Snapshot, Store};
+use aseptic_model::{
+    Class, DatasetName, Diagnose, Digest, Event as Entry, InputRef, Origin, ProjectName, Retained,
+};
+use aseptic_store::{Snapshot, Store, VerifyError};
 
 use super::scratch::Scratch;
 use super::{ArchiveError, Moving};
@@ -63,6 +65,7 @@ pub fn restore(
     observer: &mut dyn Observer,
 ) -> Result<Restored, ArchiveError> {
     let url = wanted.url.to_string();
+    super::keep_apart(home, &wanted.url)?;
     let place = Place::open(&wanted.url, variables)?;
     let mut quiet = Moving::new(observer, TransferStep::Receive, 0, 0);
     let bytes = place.get_small(MANIFEST, MANIFEST_BYTES_MAX, &mut |bytes| quiet.tick(bytes))?;
@@ -79,22 +82,23 @@ pub fn restore(
     let lease = store.lease()?;
     home.catch_up()?;
     let here = here(home, project, wanted, &manifest)?;
-    if let Here::Same { .. } = here
-        && written(home, project, &manifest.object, &url)?.is_some_and(|expected| expected != digest)
-    {
+    // Whatever it says that it is: what this ledger put there is what is there, or somebody says otherwise.
+    if wanted.manifest.is_none() && written(home, project, &url)?.is_some_and(|expected| expected != digest) {
         return Err(ArchiveError::Other { url, expected: "the ledger names" });
     }
     let scratch = Scratch::new(home)?;
     let small = receive(&place, &manifest, &scratch, observer)?;
     let mut content = Vec::with_capacity(manifest.snapshots.len());
     for snapshot in &manifest.snapshots {
-        let copied = store.restore_from(&lease, &small, snapshot, &mut |progress| {
-            observer.event(Event::Import(progress))
-        })?;
+        let copied = store
+            .restore_from(&lease, &small, snapshot, &mut |progress| observer.event(Event::Import(progress)))
+            .map_err(|error| of_archive(&url, error))?;
         content.push(copied.snapshot);
     }
     for object in &manifest.objects {
-        store.put_bytes(&lease, &small.get_bytes(object, RECORD_BYTES_MAX)?)?;
+        let bytes =
+            small.get_bytes(object, RECORD_BYTES_MAX).map_err(|error| of_archive(&url, error.into()))?;
+        store.put_bytes(&lease, &bytes)?;
     }
     let (files, bytes) = content.iter().fold((0_u64, 0_u64), |(files, bytes), snapshot: &Snapshot| {
         (files.saturating_add(snapshot.files), bytes.saturating_add(snapshot.bytes))
@@ -129,6 +133,15 @@ pub fn restore(
             Ok(Restored { manifest, digest, object, recorded, added: Some(added) })
         }
     }
+}
+
+/// Damage that was met on the way is of the archive: this store was only written to.
+fn of_archive(url: &str, error: VerifyError) -> ArchiveError {
+    if error.diagnosis().class == Class::Host {
+        return error.into();
+    }
+    let what = aseptic_model::in_words(&error);
+    aseptic_archive::ArchiveError::Damaged { url: url.to_owned(), what }.into()
 }
 
 /// What the archive is in this ledger.
@@ -170,18 +183,13 @@ fn here(
     }
 }
 
-/// The list that this ledger knows for an archive of `object` at `url`.
-fn written(
-    home: &Home,
-    project: &ProjectName,
-    object: &Retained,
-    url: &str,
-) -> Result<Option<Digest>, HomeError> {
+/// The list that this ledger knows for the archive at `url`.
+fn written(home: &Home, project: &ProjectName, url: &str) -> Result<Option<Digest>, HomeError> {
     let mut found = None;
     for recorded in crate::record::entries(&home.ledger_dir())? {
         let Some(entry) = recorded.entry.filter(|entry| entry.project == *project) else { continue };
-        if let Entry::ArchiveWritten { object: of, url: at, manifest, .. } = entry.event
-            && (&of, at.as_str()) == (object, url)
+        if let Entry::ArchiveWritten { url: at, manifest, .. } = entry.event
+            && at == url
         {
             found = Some(manifest);
         }

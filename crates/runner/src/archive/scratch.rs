@@ -18,18 +18,8 @@ impl Scratch {
     /// Makes one, and removes those of dead processes.
     pub(super) fn new(home: &Home) -> Result<Self, HomeError> {
         let all = home.dir().join("archiving");
-        make_private(&all)?;
-        // One that is just being made has no lock yet and would look dead.
-        let guard = File::open(&all).map_err(|source| io_error("open", &all, source))?;
-        let locked = flock(&guard, FlockOperation::LockExclusive);
-        locked.map_err(|source| io_error("lock", &all, source.into()))?;
+        let _guard = remove_dead(home)?;
         let mut number = 0;
-        for entry in fs::read_dir(&all).map_err(|source| io_error("list", &all, source))? {
-            let path = entry.map_err(|source| io_error("list", &all, source))?.path();
-            if is_dead(&path) {
-                let _ = remove(&path); // The next one tries again.
-            }
-        }
         let path = loop {
             let path = all.join(format!("{}-{number}", std::process::id()));
             match fs::create_dir(&path) {
@@ -49,6 +39,24 @@ impl Scratch {
     pub(super) fn store(&self) -> PathBuf {
         self.path.join("store")
     }
+}
+
+/// Removes what killed archives and restores left: a whole copy of what was on its way. While what is returned
+/// is held, nobody makes another one.
+pub(crate) fn remove_dead(home: &Home) -> Result<File, HomeError> {
+    let all = home.dir().join("archiving");
+    make_private(&all)?;
+    // One that is just being made has no lock yet and would look dead.
+    let guard = File::open(&all).map_err(|source| io_error("open", &all, source))?;
+    let locked = flock(&guard, FlockOperation::LockExclusive);
+    locked.map_err(|source| io_error("lock", &all, source.into()))?;
+    for entry in fs::read_dir(&all).map_err(|source| io_error("list", &all, source))? {
+        let path = entry.map_err(|source| io_error("list", &all, source))?.path();
+        if is_dead(&path) {
+            let _ = remove(&path); // The next one tries again.
+        }
+    }
+    Ok(guard)
 }
 
 fn is_dead(path: &Path) -> bool {

@@ -46,6 +46,7 @@ pub fn archive(
     variables: Vec<(String, String)>,
     observer: &mut dyn Observer,
 ) -> Result<Archived, ArchiveError> {
+    super::keep_apart(home, url)?;
     let store = home.store(project)?;
     // What is copied may be due meanwhile.
     let _lease = store.lease()?;
