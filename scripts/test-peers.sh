@@ -32,7 +32,7 @@ cargo build --locked -p aseptic
 python=$(scripts/find-python.sh)
 aseptic=$PWD/target/debug/aseptic
 clients=bench/scratch/clients
-servers=bench/scratch/servers
+servers=$PWD/bench/scratch/servers
 
 # A directory that an ordinary user can read, for the checkout may lie where he cannot go.
 make_place() {
