@@ -38,6 +38,7 @@ mod left;
 mod loose;
 mod object;
 mod objects;
+mod outside;
 mod pack;
 mod parallel;
 mod portion;

@@ -7,8 +7,9 @@ use std::path::Path;
 
 use aseptic_model::{Diagnose, Digest};
 use aseptic_store::{CaptureKind, CaptureRoot, ImportOptions, Store};
+use rustix::mount::MountFlags;
 
-use crate::{Env, assert_success, child, listing, role_dir};
+use crate::{Env, assert_success, child, listing, remount, role_dir};
 
 /// Runs `role` where `small` is a file system of its own of this size, in memory.
 fn on_small_disk(env: &Env, size: &str, role: &str) {
@@ -74,8 +75,7 @@ fn role_read_only() {
     store.view(&viewed).unwrap();
     let other = store.put_bytes(&store.lease().unwrap(), &aseptic_store::Tree::default().encode()).unwrap();
     let small = dir.join("small");
-    let status = std::process::Command::new("mount").args(["-o", "remount,ro"]).arg(&small).status();
-    assert!(status.unwrap().success());
+    remount(&small, MountFlags::RDONLY, "");
 
     let store = Store::open(&path).unwrap();
     store.verify(&viewed, &mut |_| ()).unwrap();

@@ -148,3 +148,10 @@ fn assert_success(output: &Output) {
     let text = String::from_utf8_lossy(&output.stdout);
     assert!(output.status.success() && text.contains("1 passed"), "{output:?}");
 }
+
+/// Changes how a file system in memory of this namespace is mounted. mount(8) would also repeat the options that
+/// it has, and those name users that an ordinary user's namespace does not know.
+fn remount(path: &Path, flags: rustix::mount::MountFlags, options: &str) {
+    let options = std::ffi::CString::new(options).unwrap();
+    rustix::mount::mount_remount(path, flags, options).unwrap();
+}

@@ -7,8 +7,9 @@ use std::process::Command;
 
 use aseptic_model::{Diagnose, Digest};
 use aseptic_store::{CaptureKind, CaptureRoot, ImportOptions, Store, StoreError, Tree};
+use rustix::mount::MountFlags;
 
-use crate::{Env, assert_success, child, listing, role_dir};
+use crate::{Env, assert_success, child, listing, remount, role_dir};
 
 const PAGE: u64 = 4096;
 
@@ -96,8 +97,7 @@ fn on_disk<T>(dir: &Path, size: u64, test: impl FnOnce(&Store, &dyn Fn() -> u64)
 }
 
 fn mount_again(small: &Path, size: u64) {
-    let option = format!("remount,size={size}");
-    assert!(Command::new("mount").args(["-o", &option]).arg(small).status().unwrap().success());
+    remount(small, MountFlags::empty(), &format!("size={size}"));
 }
 
 /// Does it on a disk that may be too small, and then on one that is not. Returns whether it was.

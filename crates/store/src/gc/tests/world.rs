@@ -7,7 +7,6 @@ use std::path::Path;
 use std::process::Command;
 
 use aseptic_model::Digest;
-use tempfile::TempDir;
 
 use crate::gc::{GcError, Roots};
 use crate::import::ImportOptions;
@@ -16,7 +15,7 @@ use crate::pack::{MAGIC, RECORD_HEADER_BYTES};
 use crate::tree::EntryKind;
 
 pub(super) struct World {
-    pub(super) dir: TempDir,
+    pub(super) dir: Place,
     pub(super) store: Store,
     /// What each snapshot and object needs; those that must stay are in `roots`.
     pub(super) needs: BTreeMap<Digest, BTreeSet<Digest>>,
@@ -137,8 +136,24 @@ impl World {
 }
 
 /// A directory in memory where there is one: nothing here cuts the power, and waiting for a disk takes long.
-fn place() -> TempDir {
-    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+/// Views in it are read-only, so it takes more than their owner to remove it.
+#[derive(Debug)]
+pub(super) struct Place(std::path::PathBuf);
+
+impl Place {
+    pub(super) fn path(&self) -> &Path {
+        &self.0
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        crate::remove::remove_tree(&self.0).unwrap();
+    }
+}
+
+fn place() -> Place {
+    Place(tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap().keep())
 }
 
 /// Every object, by looking at files of their own and at the records of packs.
