@@ -109,7 +109,8 @@ impl Diagnose for ArchiveError {
             Self::Occupied { .. } => Diagnosis::new(
                 Class::User,
                 "archive/occupied",
-                "name a place of its own for each archive; if it is the same one, run the command again",
+                "name a place of its own for each archive; if another process just wrote the same one, run the \
+                 command again",
             ),
             Self::Local { .. } => Diagnosis::new(
                 Class::Host,

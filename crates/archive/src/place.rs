@@ -43,7 +43,8 @@ pub struct Place {
     pub(crate) store: Box<dyn ObjectStore>,
     /// The directory of the archive in it.
     pub(crate) prefix: Path,
-    runtime: Runtime,
+    /// Taken when it is closed.
+    runtime: Option<Runtime>,
     /// What must be in no message.
     secrets: Vec<String>,
 }
@@ -89,7 +90,7 @@ impl Place {
             source,
         })?;
         let (store, prefix) = opened;
-        Ok(Self { url: url.clone(), store, prefix, runtime, secrets })
+        Ok(Self { url: url.clone(), store, prefix, runtime: Some(runtime), secrets })
     }
 
     /// Where it is.
@@ -110,25 +111,14 @@ impl Place {
         })
     }
 
-    /// Refuses what is no regular file of this machine: to open a FIFO waits for ever, and no signal ends that.
-    pub(crate) fn check_kind(&self, name: &str) -> Result<(), ArchiveError> {
-        let Some(directory) = self.url.directory() else { return Ok(()) };
-        match std::fs::symlink_metadata(directory.join(name)) {
-            Ok(found) if !found.is_file() => Err(ArchiveError::Damaged {
-                url: self.url.of_file(name),
-                what: "it is no regular file".to_owned(),
-            }),
-            _ => Ok(()), // What is not there is said by who reads it.
-        }
-    }
-
     /// Waits for one request, and asks `tick` now and then whether to go on.
     pub(crate) fn wait<T>(
         &self,
         request: impl Future<Output = object_store::Result<T>>,
         tick: Tick<'_>,
     ) -> Result<object_store::Result<T>, ArchiveError> {
-        self.runtime.block_on(async {
+        let Some(runtime) = &self.runtime else { return Err(ArchiveError::Interrupted) };
+        runtime.block_on(async {
             let mut request = pin!(request);
             loop {
                 match tokio::time::timeout(TICK, &mut request).await {
@@ -158,6 +148,15 @@ impl Place {
     /// The path of a file of the archive.
     pub(crate) fn path(&self, name: &str) -> Path {
         name.split('/').fold(self.prefix.clone(), |path, part| path.join(part))
+    }
+}
+
+impl Drop for Place {
+    /// Does not wait for a thread that a file system holds up: whoever interrupts means now.
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
     }
 }
 
@@ -208,4 +207,25 @@ fn connect(
         _ => Box::new(LocalFileSystem::new().with_fsync(true)),
     };
     Ok((store, prefix))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_interrupted_does_not_wait_for_a_thread_that_hangs() {
+        let dir = tempfile::tempdir().unwrap();
+        let url = ArchiveUrl::of_directory(&dir.path().join("place")).unwrap();
+        let place = Place::open(&url, []).unwrap();
+        let (release, held) = std::sync::mpsc::channel::<()>();
+        let hangs = async {
+            let _ = tokio::task::spawn_blocking(move || held.recv()).await;
+            Ok(())
+        };
+        let stopped = place.wait(hangs, &mut |_| ControlFlow::Break(()));
+        assert!(matches!(stopped, Err(ArchiveError::Interrupted)));
+        drop(place);
+        drop(release);
+    }
 }

@@ -217,6 +217,18 @@ impl Place {
         }
     }
 
+    /// Refuses what is no regular file where the place is a directory: opening a pipe would wait for ever.
+    fn check_kind(&self, name: &str) -> Result<(), ArchiveError> {
+        let Some(directory) = self.url.directory() else { return Ok(()) };
+        match std::fs::symlink_metadata(directory.join(name)) {
+            Ok(metadata) if !metadata.is_file() => {
+                let what = "it is no regular file".to_owned();
+                Err(ArchiveError::Damaged { url: self.url.of_file(name), what })
+            }
+            _ => Ok(()), // What cannot be looked at is told when it is opened.
+        }
+    }
+
     fn read(
         &self,
         name: &str,

@@ -11,6 +11,8 @@ mod restore;
 mod scratch;
 mod write;
 
+use std::path::{Path, PathBuf};
+
 use aseptic_archive::{ArchiveError as PlaceError, ArchiveUrl};
 use aseptic_model::{CanonicalError, Class, Diagnose, Diagnosis, ProjectName, Retained, RunId};
 use aseptic_store::{StoreError, VerifyError};
@@ -20,8 +22,9 @@ use crate::home::{Home, HomeError};
 use crate::observer::{Event, Observer, Transfer, TransferStep};
 use crate::results::ResultError;
 
+pub(crate) use scratch::clear;
+
 pub use restore::{Restore, Restored, restore};
-pub(crate) use scratch::remove_dead;
 pub use write::{Archived, archive};
 
 /// Why something was not archived or restored. The ledger says nothing of it.
@@ -91,22 +94,6 @@ impl From<CanonicalError> for ArchiveError {
     }
 }
 
-/// Refuses a directory that is part of the state of aseptic, or holds it: archives come and go by other rules.
-fn keep_apart(home: &Home, url: &ArchiveUrl) -> Result<(), ArchiveError> {
-    let Some(directory) = url.directory() else { return Ok(()) };
-    // The directory itself need not be there yet.
-    let real = directory.ancestors().find_map(|above| {
-        let rest = directory.strip_prefix(above).ok()?;
-        Some(above.canonicalize().ok()?.join(rest))
-    });
-    let real = real.unwrap_or(directory);
-    if real.starts_with(home.dir()) || home.dir().starts_with(&real) {
-        let what = "it holds the state of aseptic, or lies in it";
-        return Err(PlaceError::Url { url: url.to_string(), what }.into());
-    }
-    Ok(())
-}
-
 impl Diagnose for ArchiveError {
     fn diagnosis(&self) -> Diagnosis {
         match self {
@@ -129,7 +116,8 @@ impl Diagnose for ArchiveError {
             Self::Other { .. } => Diagnosis::new(
                 Class::Damaged,
                 "archive/other",
-                "keep it as evidence: somebody replaced the archive; restore from another copy",
+                "keep it as evidence: somebody replaced the archive; restore from another copy, or name this one \
+                 with `--manifest` if it is meant",
             ),
             Self::Manifest { .. } => Diagnosis::new(
                 Class::Damaged,
@@ -143,6 +131,27 @@ impl Diagnose for ArchiveError {
             Self::Home(error) => error.diagnosis(),
         }
     }
+}
+
+/// Refuses a directory that is in the state directory, or the other way round: what is in there is removed.
+fn check_apart(home: &Home, url: &ArchiveUrl) -> Result<(), PlaceError> {
+    let Some(directory) = url.directory() else { return Ok(()) };
+    let (place, state) = (real(&directory), real(home.dir()));
+    if place.starts_with(&state) || state.starts_with(&place) {
+        let what = "an archive has a directory of its own, apart from the state directory";
+        return Err(PlaceError::Url { url: url.to_string(), what });
+    }
+    Ok(())
+}
+
+/// A path without links, as far as it is there.
+fn real(path: &Path) -> PathBuf {
+    for there in path.ancestors() {
+        if let (Ok(real), Ok(rest)) = (there.canonicalize(), path.strip_prefix(there)) {
+            return real.join(rest);
+        }
+    }
+    path.to_owned()
 }
 
 /// How far files are on their way, for the observer.

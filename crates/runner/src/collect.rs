@@ -119,7 +119,7 @@ pub fn collect(
         None => home.projects()?,
     };
     if collection == Collection::Now {
-        drop(crate::archive::remove_dead(home)?);
+        crate::archive::clear(home)?; // Copies that an archive or a restore left that was killed.
     }
     let mut collected = Vec::with_capacity(projects.len());
     for project in projects {

@@ -161,10 +161,13 @@ fn labels_and_statements_change_by_entries() {
     ");
     let described = world.json(&["dataset", "describe", "digits", "--unset", "owner", "--json"]);
     assert_eq!(described["recorded"][0]["body"]["unset"], json!(["owner"]));
-    assert_snapshot!(world.run(&["dataset", "log", "digits"]), @"
+    // The columns are as wide as the name of who runs this.
+    let log = world.run(&["dataset", "log", "digits"]);
+    let header: Vec<&str> = log.lines().nth(2).unwrap().split_whitespace().collect();
+    assert_eq!(header, ["time", "version", "who", "what"]);
+    assert_snapshot!(log.lines().filter(|line| !line.starts_with("time ")).collect::<Vec<_>>().join("\n"), @"
     exit: 0
     --- stdout
-    time                      version   who        what
     [time]  digits@1  [user]  described without owner
     [time]  digits@1  [user]  described owner=you, without licence
     [time]  digits@1  [user]  described licence=CC0, owner=me

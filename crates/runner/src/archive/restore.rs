@@ -2,15 +2,15 @@
 
 use std::fs;
 
-use aseptic_archive::{ArchiveUrl, MANIFEST, MANIFEST_BYTES_MAX, Manifest, Place};
-use aseptic_catalog::DatasetVersion;
-use aseptic_model::{
-    Class, DatasetName, Diagnose, Digest, Event as Entry, InputRef, Origin, ProjectName, Retained,
+use aseptic_archive::{
+    ArchiveError as PlaceError, ArchiveUrl, MANIFEST, MANIFEST_BYTES_MAX, Manifest, Place,
 };
-use aseptic_store::{Snapshot, Store, VerifyError};
+use aseptic_catalog::DatasetVersion;
+use aseptic_model::{DatasetName, Digest, Event as Entry, InputRef, Origin, ProjectName, Retained};
+use aseptic_store::{Snapshot, Store, StoreError, VerifyError};
 
 use super::scratch::Scratch;
-use super::{ArchiveError, Moving};
+use super::{ArchiveError, Moving, check_apart};
 use crate::dataset::{Added, DatasetError, Said, adopt, find};
 use crate::home::{Home, HomeError, RECORD_BYTES_MAX, io_error};
 use crate::observer::{Event, Observer, TransferStep};
@@ -64,16 +64,21 @@ pub fn restore(
     variables: Vec<(String, String)>,
     observer: &mut dyn Observer,
 ) -> Result<Restored, ArchiveError> {
+    check_apart(home, &wanted.url)?;
     let url = wanted.url.to_string();
-    super::keep_apart(home, &wanted.url)?;
     let place = Place::open(&wanted.url, variables)?;
     let mut quiet = Moving::new(observer, TransferStep::Receive, 0, 0);
     let bytes = place.get_small(MANIFEST, MANIFEST_BYTES_MAX, &mut |bytes| quiet.tick(bytes))?;
-    let missing = || aseptic_archive::ArchiveError::Missing { what: "complete archive", url: url.clone() };
+    let missing = || PlaceError::Missing { what: "complete archive", url: url.clone() };
     let bytes = bytes.ok_or_else(missing)?;
     let digest = Digest::of(&bytes);
-    if wanted.manifest.is_some_and(|expected| expected != digest) {
-        return Err(ArchiveError::Other { url, expected: "was asked for" });
+    // Whatever the list says of itself, and whatever it is to become here.
+    let (expected, by) = match wanted.manifest {
+        Some(asked) => (Some(asked), "was asked for"),
+        None => (written(home, project, &url)?, "the ledger names"),
+    };
+    if expected.is_some_and(|expected| expected != digest) {
+        return Err(ArchiveError::Other { url, expected: by });
     }
     let manifest =
         Manifest::decode(&bytes).map_err(|what| ArchiveError::Manifest { url: url.clone(), what })?;
@@ -82,22 +87,24 @@ pub fn restore(
     let lease = store.lease()?;
     home.catch_up()?;
     let here = here(home, project, wanted, &manifest)?;
-    // Whatever it says that it is: what this ledger put there is what is there, or somebody says otherwise.
-    if wanted.manifest.is_none() && written(home, project, &url)?.is_some_and(|expected| expected != digest) {
-        return Err(ArchiveError::Other { url, expected: "the ledger names" });
-    }
     let scratch = Scratch::new(home)?;
     let small = receive(&place, &manifest, &scratch, observer)?;
+    let mine = Mine { url: &url, manifest: &manifest };
+    if let Here::New(_) = here {
+        for snapshot in &manifest.snapshots {
+            if let Some(link) = small.leads_outside(snapshot).map_err(|error| mine.damage(error))? {
+                return Err(DatasetError::from(link).into());
+            }
+        }
+    }
     let mut content = Vec::with_capacity(manifest.snapshots.len());
     for snapshot in &manifest.snapshots {
         let copied = store
-            .restore_from(&lease, &small, snapshot, &mut |progress| observer.event(Event::Import(progress)))
-            .map_err(|error| of_archive(&url, error))?;
-        content.push(copied.snapshot);
+            .restore_from(&lease, &small, snapshot, &mut |progress| observer.event(Event::Import(progress)));
+        content.push(copied.map_err(|error| mine.copy_damage(error))?.snapshot);
     }
     for object in &manifest.objects {
-        let bytes =
-            small.get_bytes(object, RECORD_BYTES_MAX).map_err(|error| of_archive(&url, error.into()))?;
+        let bytes = small.get_bytes(object, RECORD_BYTES_MAX).map_err(|error| mine.damage(error))?;
         store.put_bytes(&lease, &bytes)?;
     }
     let (files, bytes) = content.iter().fold((0_u64, 0_u64), |(files, bytes), snapshot: &Snapshot| {
@@ -135,13 +142,37 @@ pub fn restore(
     }
 }
 
-/// Damage that was met on the way is of the archive: this store was only written to.
-fn of_archive(url: &str, error: VerifyError) -> ArchiveError {
-    if error.diagnosis().class == Class::Host {
-        return error.into();
+/// Tells what is wrong with the archive from what is wrong with this machine.
+struct Mine<'a> {
+    url: &'a str,
+    manifest: &'a Manifest,
+}
+
+impl Mine<'_> {
+    /// What an error of the store that was got means: its files are what the list says, so the list leads to
+    /// what is no whole store.
+    fn damage(&self, error: StoreError) -> ArchiveError {
+        let is_ours = match &error {
+            StoreError::Full { .. } => true,
+            // What the system did not say is about the bytes, such as those that do not decompress.
+            StoreError::Io { source, .. } => source.raw_os_error().is_some(),
+            StoreError::Index { name } => !self.manifest.contents.contains_key(&format!("segments/{name}")),
+            _ => false,
+        };
+        if is_ours { error.into() } else { self.damaged(&error) }
     }
-    let what = aseptic_model::in_words(&error);
-    aseptic_archive::ArchiveError::Damaged { url: url.to_owned(), what }.into()
+
+    /// The same for a copy, which writes to the store of this machine, and reads there only what it replaces.
+    fn copy_damage(&self, error: VerifyError) -> ArchiveError {
+        match error {
+            VerifyError::Damaged { .. } => self.damaged(&error),
+            VerifyError::Store(error) => self.damage(error),
+        }
+    }
+
+    fn damaged(&self, error: &dyn std::error::Error) -> ArchiveError {
+        PlaceError::Damaged { url: self.url.to_owned(), what: error.to_string() }.into()
+    }
 }
 
 /// What the archive is in this ledger.
@@ -183,7 +214,7 @@ fn here(
     }
 }
 
-/// The list that this ledger knows for the archive at `url`.
+/// The list of what `project` archived at `url` last.
 fn written(home: &Home, project: &ProjectName, url: &str) -> Result<Option<Digest>, HomeError> {
     let mut found = None;
     for recorded in crate::record::entries(&home.ledger_dir())? {

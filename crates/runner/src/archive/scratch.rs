@@ -7,6 +7,9 @@ use rustix::fs::{FlockOperation, flock};
 
 use crate::home::{Home, HomeError, io_error, make_private, remove};
 
+/// Where they all are, in the state directory.
+const ARCHIVING: &str = "archiving";
+
 /// A private directory in the state directory, removed on drop. Its lock says that its process lives.
 #[derive(Debug)]
 pub(super) struct Scratch {
@@ -17,8 +20,9 @@ pub(super) struct Scratch {
 impl Scratch {
     /// Makes one, and removes those of dead processes.
     pub(super) fn new(home: &Home) -> Result<Self, HomeError> {
-        let all = home.dir().join("archiving");
-        let _guard = remove_dead(home)?;
+        let all = home.dir().join(ARCHIVING);
+        make_private(&all)?;
+        let _guard = remove_dead(&all)?;
         let mut number = 0;
         let path = loop {
             let path = all.join(format!("{}-{number}", std::process::id()));
@@ -41,17 +45,23 @@ impl Scratch {
     }
 }
 
-/// Removes what killed archives and restores left: a whole copy of what was on its way. While what is returned
-/// is held, nobody makes another one.
-pub(crate) fn remove_dead(home: &Home) -> Result<File, HomeError> {
-    let all = home.dir().join("archiving");
-    make_private(&all)?;
+/// Removes those of processes that were killed.
+pub(crate) fn clear(home: &Home) -> Result<(), HomeError> {
+    let all = home.dir().join(ARCHIVING);
+    if all.exists() {
+        remove_dead(&all)?;
+    }
+    Ok(())
+}
+
+/// Removes the dead ones; while the guard is held no other is made.
+fn remove_dead(all: &Path) -> Result<File, HomeError> {
     // One that is just being made has no lock yet and would look dead.
-    let guard = File::open(&all).map_err(|source| io_error("open", &all, source))?;
+    let guard = File::open(all).map_err(|source| io_error("open", all, source))?;
     let locked = flock(&guard, FlockOperation::LockExclusive);
-    locked.map_err(|source| io_error("lock", &all, source.into()))?;
-    for entry in fs::read_dir(&all).map_err(|source| io_error("list", &all, source))? {
-        let path = entry.map_err(|source| io_error("list", &all, source))?.path();
+    locked.map_err(|source| io_error("lock", all, source.into()))?;
+    for entry in fs::read_dir(all).map_err(|source| io_error("list", all, source))? {
+        let path = entry.map_err(|source| io_error("list", all, source))?.path();
         if is_dead(&path) {
             let _ = remove(&path); // The next one tries again.
         }

@@ -13,7 +13,7 @@ use aseptic_store::Store;
 
 use super::content::content_of;
 use super::scratch::Scratch;
-use super::{ArchiveError, Moving};
+use super::{ArchiveError, Moving, check_apart};
 use crate::home::{Home, HomeError, RECORD_BYTES_MAX, io_error};
 use crate::observer::{Event, Observer, TransferStep};
 
@@ -46,7 +46,7 @@ pub fn archive(
     variables: Vec<(String, String)>,
     observer: &mut dyn Observer,
 ) -> Result<Archived, ArchiveError> {
-    super::keep_apart(home, url)?;
+    check_apart(home, url)?;
     let store = home.store(project)?;
     // What is copied may be due meanwhile.
     let _lease = store.lease()?;
