@@ -212,7 +212,7 @@ fn a_umask_takes_nothing_from_a_view() {
     let env = Env::new();
     let digest = mixed(&env);
     fs::write(env.path("digest"), digest.to_string()).unwrap();
-    let wrapper = ["sh", "-c", "umask 777 && exec \"$@\"", "sh"];
+    let wrapper = ["sh", "-c", "umask 077 && exec \"$@\"", "sh"];
     assert_success(&child(&wrapper, "verify::role_view", &env.dir).output().unwrap());
     for (name, mode, _) in listing(&env.store.view(&digest).unwrap()) {
         assert_eq!(mode & 0o444, 0o444, "{}", name.display());
