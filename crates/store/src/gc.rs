@@ -12,7 +12,6 @@
 mod bits;
 mod fold;
 mod mark;
-mod merge;
 mod repack;
 mod sweep;
 mod views;

@@ -36,6 +36,7 @@ mod jobs;
 mod lease;
 mod left;
 mod loose;
+mod merge;
 mod object;
 mod objects;
 mod outside;

@@ -14,12 +14,13 @@ use rustix::fs::{Mode, OFlags, openat};
 
 use crate::digests::Digests;
 use crate::error::StoreError;
+use crate::merge::ENTRIES;
 use crate::object::{Content, Store, object_name};
 use crate::pack::{Form, PackId, Packs};
 use crate::parallel::BUFFER_BYTES;
 use crate::reader::{Found, Source};
 use crate::segment::{ENTRY_BYTES, Entry, Segment};
-use crate::segments::{MERGE_ENTRIES, SegmentWriter, Staged};
+use crate::segments::{SegmentWriter, Staged};
 use crate::stage::Staging;
 
 /// What a writer that trusts nothing has found to be damaged and not stored again yet.
@@ -131,8 +132,8 @@ pub(crate) fn stage_confirmed(
     let each = |take: &mut dyn FnMut(Entry) -> io::Result<()>| -> io::Result<()> {
         let (mut first, mut last) = (0, None);
         while first < source.objects {
-            let count = usize::try_from(source.objects - first).unwrap_or(MERGE_ENTRIES).min(MERGE_ENTRIES);
-            let bytes = source.read(first, count)?;
+            let count = (source.objects - first).min(ENTRIES);
+            let bytes = source.read(first, usize::try_from(count).unwrap_or(0))?;
             for entry in bytes.as_chunks().0.iter().filter_map(confirmed) {
                 // A copy of an entry may have come over another one.
                 if last.is_none_or(|last| last < entry.digest) {
@@ -140,7 +141,7 @@ pub(crate) fn stage_confirmed(
                     take(entry)?;
                 }
             }
-            first += count as u64;
+            first += count;
         }
         Ok(())
     };

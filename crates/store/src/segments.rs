@@ -11,6 +11,7 @@ use aseptic_model::Digest;
 
 use crate::disk::Disk;
 use crate::files::{READ_ONLY, open_directory};
+use crate::merge::{Copy, merge, renumbered};
 use crate::pack::{PackId, Packs};
 use crate::repair::stage_confirmed;
 use crate::segment::{ENTRY_BYTES, Entry, MAGIC, Segment};
@@ -22,8 +23,6 @@ pub(crate) const SEGMENTS_MAX: usize = 8;
 const SEGMENTS_AFTER: usize = 4;
 /// Length of the name of a segment: the first bytes of its checksum in hexadecimal digits.
 const NAME_LENGTH: usize = 32;
-/// Entries of each segment that a merge reads at once.
-pub(crate) const MERGE_ENTRIES: usize = 1024;
 const BUFFER_BYTES: usize = 1 << 20;
 
 pub(crate) type List = Arc<Vec<Arc<Segment>>>;
@@ -129,7 +128,7 @@ impl Segments {
                 sources.push(Arc::clone(segment));
             }
         }
-        let staged = stage_merged(staging, &sources)?;
+        let staged = stage_merged(staging, &sources, |_| true)?;
         self.publish(staging, &staged)?;
         let dir = open_directory(&self.dir)?;
         for source in sources.iter().filter(|source| source.name != staged.name) {
@@ -154,7 +153,9 @@ impl Segments {
             let staged = if !segment.is_intact()? {
                 stage_confirmed(staging, segment, all_packs, digests)?
             } else if known.any(|entry| !matches!(entry, Ok(None))) {
-                stage_without(staging, segment, digests)?
+                stage_merged(staging, std::slice::from_ref(segment), |digest| {
+                    digests.binary_search(digest).is_err()
+                })?
             } else {
                 continue;
             };
@@ -189,14 +190,8 @@ fn names(dir: &Path) -> io::Result<Vec<String>> {
 #[derive(Debug)]
 pub(crate) struct Staged {
     part: String,
-    pub(crate) name: String,
-}
-
-impl Staged {
     /// The name that it gets.
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
+    pub(crate) name: String,
 }
 
 /// Writes a segment of these entries, sorted by digest and without doubles.
@@ -206,108 +201,29 @@ pub(crate) fn stage(staging: &Staging, packs: &[PackId], entries: &[Entry]) -> i
     out.finish()
 }
 
-/// Writes one segment that says what all of `sources` say.
-pub(crate) fn stage_merged(staging: &Staging, sources: &[Arc<Segment>]) -> io::Result<Staged> {
+/// Writes one segment of everything that `sources` say of objects that stay.
+fn stage_merged(
+    staging: &Staging,
+    sources: &[Arc<Segment>],
+    stays: impl Fn(&Digest) -> bool,
+) -> io::Result<Staged> {
     let mut packs: Vec<PackId> = sources.iter().flat_map(|source| source.packs.iter().copied()).collect();
     packs.sort_unstable();
     packs.dedup();
     let mut objects = 0;
-    merged(sources, &packs, |_| {
-        objects += 1;
+    merge(sources, |digest, _| {
+        objects += u64::from(stays(digest));
         Ok(())
     })?;
     let mut out = SegmentWriter::new(staging, &packs, objects)?;
-    merged(sources, &packs, |entry| out.push(&entry.encode()))?;
-    out.finish()
-}
-
-/// Writes a segment that says what `source` says, but of `digests`, sorted, nothing.
-fn stage_without(staging: &Staging, source: &Arc<Segment>, digests: &[Digest]) -> io::Result<Staged> {
-    let (mut packs, mut objects) = (source.packs.clone(), 0);
-    packs.sort_unstable();
-    packs.dedup();
-    let source = std::slice::from_ref(source);
-    let stays = |entry: &Entry| digests.binary_search(&entry.digest).is_err();
-    merged(source, &packs, |entry| {
-        objects += u64::from(stays(entry));
-        Ok(())
-    })?;
-    let mut out = SegmentWriter::new(staging, &packs, objects)?;
-    merged(source, &packs, |entry| if stays(entry) { out.push(&entry.encode()) } else { Ok(()) })?;
-    out.finish()
-}
-
-/// Shows every object of `sources` once, in order; the number of its pack is that in `packs`.
-fn merged(
-    sources: &[Arc<Segment>],
-    packs: &[PackId],
-    mut each: impl FnMut(&Entry) -> io::Result<()>,
-) -> io::Result<()> {
-    let mut cursors = Vec::with_capacity(sources.len());
-    for source in sources {
-        cursors.extend(Cursor::new(source)?);
-    }
-    let mut last = None;
-    loop {
-        let next = cursors.iter_mut().min_by(|a, b| a.entry.digest.cmp(&b.entry.digest));
-        let Some(cursor) = next else { return Ok(()) };
-        let mut entry = cursor.entry;
-        if last != Some(entry.digest) {
-            last = Some(entry.digest);
-            let id = cursor.segment.packs.get(entry.pack as usize).ok_or(io::ErrorKind::InvalidData)?;
-            let number = packs.binary_search(id).map_err(|_| io::ErrorKind::InvalidData)?;
-            entry.pack = u32::try_from(number).map_err(io::Error::other)?;
-            each(&entry)?;
-        }
-        if !cursor.advance()? {
-            cursors.retain(|cursor| !cursor.done);
-        }
-    }
-}
-
-/// A place in a segment that is being merged.
-struct Cursor<'s> {
-    segment: &'s Segment,
-    entry: Entry,
-    done: bool,
-    buffer: Vec<u8>,
-    at: usize,
-    read: u64,
-}
-
-impl<'s> Cursor<'s> {
-    /// At the first entry; `None` for an empty segment.
-    fn new(segment: &'s Segment) -> io::Result<Option<Self>> {
-        let entry = Entry {
-            digest: Digest::from_bytes([0; Digest::BYTES]),
-            offset: 0,
-            stored: 0,
-            size: 0,
-            pack: 0,
-            form: crate::pack::Form::Plain,
+    merge(sources, |digest, copies| {
+        let Some(Copy { segment, entry, .. }) = copies.first().filter(|_| stays(digest)) else {
+            return Ok(());
         };
-        let mut cursor = Self { segment, entry, done: false, buffer: Vec::new(), at: 0, read: 0 };
-        Ok(cursor.advance()?.then_some(cursor))
-    }
-
-    /// Goes to the next entry; false at the end.
-    fn advance(&mut self) -> io::Result<bool> {
-        if self.at == self.buffer.len() {
-            let left = self.segment.objects - self.read;
-            let count = usize::try_from(left).unwrap_or(MERGE_ENTRIES).min(MERGE_ENTRIES);
-            if count == 0 {
-                self.done = true;
-                return Ok(false);
-            }
-            self.buffer = self.segment.read(self.read, count)?;
-            self.read += count as u64;
-            self.at = 0;
-        }
-        let entry = self.buffer[self.at..].first_chunk().and_then(Entry::decode);
-        self.entry = entry.ok_or(io::ErrorKind::InvalidData)?;
-        self.at += ENTRY_BYTES;
-        Ok(true)
-    }
+        let id = sources[*segment].packs.get(entry.pack as usize);
+        out.push(&renumbered(*entry, id, &packs)?.encode())
+    })?;
+    out.finish()
 }
 
 /// A segment that is being written.

@@ -13,11 +13,11 @@ use aseptic_model::Digest;
 use rustix::fs::{AtFlags, statat};
 
 use super::bits::Bits;
-use super::merge::{Copy, merge};
 use super::{GcError, Roots, views};
 use crate::error::StoreError;
 use crate::files::{names, open_directory_below};
 use crate::lease::Lease;
+use crate::merge::{Copy, merge};
 use crate::object::{Store, object_name};
 use crate::pack::{Form, RECORD_HEADER_BYTES, recipe};
 use crate::segment::{Entry, Segment};

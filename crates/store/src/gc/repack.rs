@@ -8,9 +8,9 @@ use std::sync::Arc;
 use aseptic_model::Digest;
 
 use super::mark::Marked;
-use super::merge::{Copy, Entries, merge};
 use crate::error::StoreError;
 use crate::files::open_directory;
+use crate::merge::{Copy, Entries, merge, renumbered};
 use crate::object::{Content, Store};
 use crate::pack::{Form, MAGIC, PackId, RECORD_HEADER_BYTES, Record};
 use crate::reader::Found;
@@ -227,7 +227,7 @@ impl<'s> Repack<'s> {
             store.segments.publish(&self.staging, staged)?;
         }
         let segments = open_directory(&store.dir.join("segments"))?;
-        let name = new.map(Staged::name);
+        let name = new.map(|staged| staged.name.as_str());
         for segment in old.iter().filter(|segment| name != Some(segment.name.as_str())) {
             disk.unlink(&segments, &segment.name)?;
         }
@@ -271,13 +271,6 @@ fn combined(
         }
     }
     new.try_for_each(|entry| each(*entry, of_new(entry)?))
-}
-
-/// An entry with the number that its pack has among `packs`.
-fn renumbered(mut entry: Entry, id: Option<&PackId>, packs: &[PackId]) -> io::Result<Entry> {
-    let number = id.and_then(|id| packs.binary_search(id).ok()).ok_or(io::ErrorKind::InvalidData)?;
-    entry.pack = u32::try_from(number).map_err(io::Error::other)?;
-    Ok(entry)
 }
 
 fn record_of(entry: &Entry) -> Record {

@@ -8,11 +8,11 @@ use aseptic_model::Digest;
 use rustix::io::Errno;
 
 use super::mark::Marked;
-use super::merge::{Copy, merge};
 use super::repack::Repack;
 use super::{Sweep, fold};
 use crate::error::StoreError;
 use crate::files::{READ_ONLY, open_directory};
+use crate::merge::{Copy, merge};
 use crate::object::{Content, object_name};
 use crate::pack::PackId;
 use crate::parallel::BUFFER_BYTES;

@@ -5,23 +5,24 @@ use std::sync::Arc;
 
 use aseptic_model::Digest;
 
+use crate::pack::PackId;
 use crate::segment::{ENTRY_BYTES, Entry, Segment};
 
 /// Entries that are read at once.
-const ENTRIES: u64 = 4096;
+pub(crate) const ENTRIES: u64 = 4096;
 
 /// One copy of a packed object.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Copy {
+pub(crate) struct Copy {
     /// Number of its segment.
-    pub(super) segment: usize,
+    pub(crate) segment: usize,
     /// Number of its entry there.
-    pub(super) at: u64,
-    pub(super) entry: Entry,
+    pub(crate) at: u64,
+    pub(crate) entry: Entry,
 }
 
 /// Entries of one segment, one after the other.
-pub(super) struct Entries<'s> {
+pub(crate) struct Entries<'s> {
     segment: &'s Segment,
     buffer: Vec<u8>,
     used: usize,
@@ -29,12 +30,12 @@ pub(super) struct Entries<'s> {
 }
 
 impl<'s> Entries<'s> {
-    pub(super) fn new(segment: &'s Segment) -> Self {
+    pub(crate) fn new(segment: &'s Segment) -> Self {
         Self { segment, buffer: Vec::new(), used: 0, next: 0 }
     }
 
     /// The next entry and its number.
-    pub(super) fn next(&mut self) -> io::Result<Option<(u64, Entry)>> {
+    pub(crate) fn next(&mut self) -> io::Result<Option<(u64, Entry)>> {
         if self.used == self.buffer.len() {
             let count = (self.segment.objects - self.next).min(ENTRIES);
             if count == 0 {
@@ -52,7 +53,7 @@ impl<'s> Entries<'s> {
 }
 
 /// Shows every packed object once, with all its copies.
-pub(super) fn merge(
+pub(crate) fn merge(
     segments: &[Arc<Segment>],
     mut each: impl FnMut(&Digest, &[Copy]) -> io::Result<()>,
 ) -> io::Result<()> {
@@ -76,4 +77,11 @@ pub(super) fn merge(
         }
         each(&digest, &copies)?;
     }
+}
+
+/// An entry with the number that its pack has among `packs`, sorted.
+pub(crate) fn renumbered(mut entry: Entry, id: Option<&PackId>, packs: &[PackId]) -> io::Result<Entry> {
+    let number = id.and_then(|id| packs.binary_search(id).ok()).ok_or(io::ErrorKind::InvalidData)?;
+    entry.pack = u32::try_from(number).map_err(io::Error::other)?;
+    Ok(entry)
 }
