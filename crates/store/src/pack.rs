@@ -13,7 +13,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use aseptic_model::Digest;
 
+use crate::files::open_directory;
 use crate::segment::Entry;
+use crate::stage::Staging;
 
 pub(crate) use crate::chunk::recipe;
 
@@ -108,6 +110,11 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    /// The record of an object that an index knows.
+    pub(crate) fn of(entry: &Entry) -> Self {
+        Self { form: entry.form, digest: entry.digest, size: entry.size, stored: entry.stored }
+    }
+
     pub(crate) fn encode(&self) -> [u8; RECORD_HEADER_BYTES] {
         let mut bytes = [0; RECORD_HEADER_BYTES];
         bytes[0] = self.form.code();
@@ -128,6 +135,16 @@ pub(crate) struct Packs {
 impl Packs {
     pub(crate) fn new(store: &Path) -> Self {
         Self { dir: store.join("packs"), open: RwLock::default() }
+    }
+
+    /// Gives staged packs their names, durably. They must be on disk.
+    pub(crate) fn publish(&self, staging: &Staging, packs: &[PackId]) -> io::Result<()> {
+        let dir = open_directory(&self.dir)?;
+        for pack in packs {
+            let name = pack.file_name();
+            staging.disk.rename(&staging.dir, &name, &dir, &name)?;
+        }
+        Ok(staging.disk.sync(&dir)?)
     }
 
     /// Opens a pack; a collection may have removed it.
@@ -159,12 +176,12 @@ impl Packs {
 
     /// Whether the header of a record says what its entry in an index says.
     pub(crate) fn repeats(&self, id: PackId, entry: &Entry) -> bool {
-        let Entry { digest, offset, stored, size, form, .. } = *entry;
         let mut header = [0; RECORD_HEADER_BYTES];
-        let read = offset
+        let read = entry
+            .offset
             .checked_sub(RECORD_HEADER_BYTES as u64)
             .is_some_and(|at| self.open(id).is_ok_and(|pack| pack.read_exact_at(&mut header, at).is_ok()));
-        read && header == Record { form, digest, size, stored }.encode()
+        read && header == Record::of(entry).encode()
     }
 
     /// Whether a pack has its name.

@@ -127,7 +127,7 @@ impl Sink {
     }
 
     /// Ends the pack that grows.
-    pub(crate) fn close(&mut self) -> Option<Flush> {
+    fn close(&mut self) -> Option<Flush> {
         let Open { pack, buffer, at, .. } = self.open.take()?;
         let mut state = pack.state.lock().unwrap_or_else(PoisonError::into_inner);
         state.pending += 1;
@@ -157,9 +157,13 @@ impl Sink {
         Ok(Open { pack, number, buffer, at: 0 })
     }
 
-    /// Waits until all packs are on disk. The sink must be closed and its last flush be written or under
-    /// way; returns the packs, and the entries sorted by digest without doubles.
+    /// Writes what is left and waits until all packs are on disk. Returns them, and the entries sorted by
+    /// digest without doubles.
     pub(crate) fn finish(mut self, disk: &Disk) -> io::Result<(Vec<PackId>, Vec<Entry>)> {
+        if let Some(flush) = self.close() {
+            let written = flush.write(disk)?;
+            self.written(disk, written);
+        }
         let mut synced = Vec::new();
         if let Some(syncer) = self.syncer.take() {
             synced = syncer.finish()?;

@@ -18,7 +18,7 @@ use rustix::io::Errno;
 use crate::compress::smaller;
 use crate::digests::Digests;
 use crate::error::StoreError;
-use crate::files::{READ_ONLY, open_directory};
+use crate::files::READ_ONLY;
 use crate::lease::Lease;
 use crate::loose::{FSYNC_MAX, LooseNames, name_objects, sync_files};
 use crate::object::Store;
@@ -258,10 +258,6 @@ impl<'s> Writer<'s> {
         let packed = if state.sink.is_empty() {
             None
         } else {
-            if let Some(flush) = state.sink.close() {
-                let written = flush.write(&staging.disk).map_err(pack_failed)?;
-                state.sink.written(&staging.disk, written);
-            }
             Some(state.sink.finish(&staging.disk).map_err(pack_failed)?)
         };
         let mut files = state.files;
@@ -276,13 +272,7 @@ impl<'s> Writer<'s> {
         if let Some((packs, entries)) = &packed {
             // Needs space, so before anything has a name: a full disk leaves nothing behind.
             segment = Some(segments::stage(staging, packs, entries).map_err(index_failed)?);
-            let dir = open_directory(&self.store.dir.join("packs")).map_err(pack_failed)?;
-            for pack in packs {
-                let name = pack.file_name();
-                let renamed = staging.disk.rename(&staging.dir, &name, &dir, &name);
-                renamed.map_err(|error| pack_failed(error.into()))?;
-            }
-            staging.disk.sync(&dir).map_err(|error| pack_failed(error.into()))?;
+            self.store.packs.publish(staging, packs).map_err(pack_failed)?;
         }
         name_objects(self.store, staging, &files, &repaired).map_err(failed)?;
         if let Some(segment) = &segment {

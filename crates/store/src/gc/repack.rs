@@ -127,7 +127,7 @@ impl<'s> Repack<'s> {
         for entry in moved {
             let Some(id) = index.packs.get(entry.pack as usize) else { continue };
             match self.copy(*id, &entry)? {
-                Some(stored) => self.append(&mut sink, &record_of(&entry), &stored)?,
+                Some(stored) => self.append(&mut sink, &Record::of(&entry), &stored)?,
                 // It cannot be moved: its pack stays as it is.
                 None => stuck.extend([*id]),
             }
@@ -152,7 +152,7 @@ impl<'s> Repack<'s> {
         pack.read_exact_at(&mut header, start)?;
         let mut stored = vec![0; usize::try_from(entry.stored).map_err(io::Error::other)?];
         pack.read_exact_at(&mut stored, entry.offset)?;
-        if header != record_of(entry).encode() {
+        if header != Record::of(entry).encode() {
             return Ok(None);
         }
         let intact = match entry.form {
@@ -179,21 +179,12 @@ impl<'s> Repack<'s> {
     }
 
     /// Names new packs, makes an index of them and of all that stays, and removes the packs `gone`.
-    pub(super) fn publish(&mut self, mut sink: Sink, gone: &[PackId]) -> io::Result<()> {
-        let disk = &self.staging.disk;
-        if let Some(flush) = sink.close() {
-            let written = flush.write(disk)?;
-            sink.written(disk, written);
-        }
-        let (new, entries) = sink.finish(disk)?;
+    pub(super) fn publish(&mut self, sink: Sink, gone: &[PackId]) -> io::Result<()> {
+        let (new, entries) = sink.finish(&self.staging.disk)?;
         if new.is_empty() && gone.is_empty() {
             return Ok(());
         }
-        let dir = open_directory(&self.store.dir.join("packs"))?;
-        for id in &new {
-            disk.rename(&self.staging.dir, &id.file_name(), &dir, &id.file_name())?;
-        }
-        disk.sync(&dir)?;
+        self.store.packs.publish(&self.staging, &new)?;
         let old = self.index.clone();
         let mut packs: Vec<PackId> = old.iter().flat_map(|old| old.packs.iter().copied()).collect();
         packs.retain(|id| !gone.contains(id));
@@ -271,8 +262,4 @@ fn combined(
         }
     }
     new.try_for_each(|entry| each(*entry, of_new(entry)?))
-}
-
-fn record_of(entry: &Entry) -> Record {
-    Record { form: entry.form, digest: entry.digest, size: entry.size, stored: entry.stored }
 }
