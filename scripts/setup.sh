@@ -101,10 +101,7 @@ need_machine() {
 
 case $task in
   build) need_build ;;
-  test)
-    need_build && need_jail && need_python && need_testbed && need_second_user
-    need zstd zstd --version # The second reader of the store.
-    ;;
+  test) need_build && need_jail && need_python && need_testbed && need_second_user && need_zstd ;;
   demo) need_build && need_jail && need_python ;;
   peers) need_build && need_jail && need_python && need_testbed && need_second_user && need_peers ;;
   bench)

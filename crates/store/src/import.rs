@@ -3,8 +3,6 @@
 mod error;
 pub(crate) mod large;
 mod read;
-
-pub(crate) use self::read::CHUNKED_BYTES_MIN;
 mod work;
 
 use std::fs;
@@ -17,6 +15,7 @@ use std::time::{Duration, SystemTime};
 use aseptic_model::FilePath;
 
 pub use self::error::ImportError;
+pub(crate) use self::read::CHUNKED_BYTES_MIN;
 use self::work::{Skipped, Work};
 use crate::files::{open_directory, text};
 use crate::index::{Index, Unmet};

@@ -100,13 +100,11 @@ impl Store {
 
     /// Whether an object of this digest has its name or is in a pack; its content is not looked at.
     pub(crate) fn has(&self, digest: &Digest) -> bool {
-        // Few questions are about files of their own, which need no index: that is read when one is not.
-        let loaded = self.segments.loaded();
-        if loaded.is_none() && self.has_loose(digest) {
-            return true;
+        match self.segments.loaded() {
+            // Few questions are about files of their own, which need no index: that is read when one is not.
+            None => self.has_loose(digest) || self.has_packed(digest),
+            Some(_) => self.has_packed(digest) || self.has_loose(digest),
         }
-        let asked = loaded.is_none();
-        self.has_packed(digest) || (!asked && self.has_loose(digest))
     }
 
     /// Whether a pack holds an object of this digest.
@@ -123,8 +121,7 @@ impl Store {
 
     /// Finds an object, wherever it is.
     pub(crate) fn find(&self, digest: &Digest) -> Result<Found, StoreError> {
-        let known = self.segments.loaded();
-        if known.is_none()
+        if self.segments.loaded().is_none()
             && let Some(loose) = self.find_loose(digest)?
         {
             return Ok(loose);

@@ -17,6 +17,8 @@ use crate::segment::Entry;
 
 /// Objects that are compressed have at most this many bytes, so that one fits in memory.
 pub(crate) const COMPRESSED_BYTES_MAX: u64 = 16 << 20;
+/// Largest recipe in bytes: that of an object of some 1.8 TiB. Bounds the memory that a damaged index can cost.
+const RECIPE_BYTES_MAX: u64 = 256 << 20;
 /// Entries of a recipe that are read at once.
 const RECIPE_ENTRIES: usize = 256;
 
@@ -43,6 +45,14 @@ impl Found {
         match self {
             Self::Loose(_, size) => *size,
             Self::Packed(_, entry) => entry.size,
+        }
+    }
+
+    /// Bytes that it takes on disk; of a chunked object, those of the list of its chunks.
+    pub(crate) fn stored(&self) -> u64 {
+        match self {
+            Self::Loose(_, size) => *size,
+            Self::Packed(_, entry) => entry.stored,
         }
     }
 }
@@ -123,6 +133,18 @@ impl Store {
                 })))
             }
         }
+    }
+
+    /// The chunks of a chunked object, and the length of each.
+    pub(crate) fn recipe(&self, pack: &File, entry: &Entry) -> Result<Vec<(Digest, u32)>, StoreError> {
+        let corrupt = || StoreError::Corrupt { digest: entry.digest };
+        if entry.stored > RECIPE_BYTES_MAX || !entry.stored.is_multiple_of(recipe::ENTRY_BYTES as u64) {
+            return Err(corrupt());
+        }
+        let mut bytes = vec![0; usize::try_from(entry.stored).map_err(|_| corrupt())?];
+        let read = pack.read_exact_at(&mut bytes, entry.offset);
+        read.map_err(|error| self.read_failed(&entry.digest, error))?;
+        Ok(bytes.as_chunks().0.iter().map(recipe::decode).collect())
     }
 
     /// What a failed read of an object means: a pack that ends too early, or a chunk that is damaged, is

@@ -1,20 +1,15 @@
 //! How a snapshot is stored, and what that takes on disk.
 
 use std::collections::HashSet;
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 
 use aseptic_model::Digest;
 
 use crate::error::StoreError;
 use crate::object::Store;
 use crate::objects::Object;
-use crate::pack::{Form, recipe};
+use crate::pack::Form;
 use crate::reader::Found;
 use crate::segment::Entry;
-
-/// Largest recipe in bytes: that of an object of some 1.8 TiB. Bounds the memory that a damaged index can cost.
-const RECIPE_BYTES_MAX: u64 = 256 << 20;
 
 /// Some files of a snapshot.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -67,10 +62,7 @@ impl Store {
             match object? {
                 Object::Directory { digest } => {
                     storage.directories += 1;
-                    storage.directory_bytes += match self.find(&digest)? {
-                        Found::Loose(_, size) => size,
-                        Found::Packed(_, entry) => entry.stored,
-                    };
+                    storage.directory_bytes += self.find(&digest)?.stored();
                 }
                 // Equal directories are stored once; their files are counted where they came first.
                 Object::Again { .. } => {}
@@ -92,7 +84,7 @@ impl Store {
                     stored.files += 1;
                     stored.bytes += size;
                     if let (Some(found), true) = (found, seen.insert(digest)) {
-                        stored.disk_bytes += self.size_on_disk(found, &mut seen)?;
+                        stored.disk_bytes += self.size_on_disk(&found, &mut seen)?;
                     }
                 }
             }
@@ -100,36 +92,16 @@ impl Store {
         Ok(storage)
     }
 
-    fn size_on_disk(&self, found: Found, seen: &mut HashSet<Digest>) -> Result<u64, StoreError> {
-        match found {
-            Found::Loose(_, size) => Ok(size),
-            Found::Packed(pack, entry) => {
-                let mut bytes = entry.stored;
-                if entry.form == Form::Chunked {
-                    for (chunk, _) in self.recipe(&pack, &entry)? {
-                        if seen.insert(chunk) {
-                            bytes += match self.find(&chunk)? {
-                                Found::Loose(_, size) => size,
-                                Found::Packed(_, entry) => entry.stored,
-                            };
-                        }
-                    }
+    fn size_on_disk(&self, found: &Found, seen: &mut HashSet<Digest>) -> Result<u64, StoreError> {
+        let mut bytes = found.stored();
+        if let Found::Packed(pack, entry @ Entry { form: Form::Chunked, .. }) = found {
+            for (chunk, _) in self.recipe(pack, entry)? {
+                if seen.insert(chunk) {
+                    bytes += self.find(&chunk)?.stored();
                 }
-                Ok(bytes)
             }
         }
-    }
-
-    /// The chunks of a chunked object, and the length of each.
-    pub(crate) fn recipe(&self, pack: &File, entry: &Entry) -> Result<Vec<(Digest, u32)>, StoreError> {
-        let corrupt = || StoreError::Corrupt { digest: entry.digest };
-        if entry.stored > RECIPE_BYTES_MAX || !entry.stored.is_multiple_of(recipe::ENTRY_BYTES as u64) {
-            return Err(corrupt());
-        }
-        let mut bytes = vec![0; usize::try_from(entry.stored).map_err(|_| corrupt())?];
-        let read = pack.read_exact_at(&mut bytes, entry.offset);
-        read.map_err(|error| self.read_failed(&entry.digest, error))?;
-        Ok(bytes.as_chunks().0.iter().map(recipe::decode).collect())
+        Ok(bytes)
     }
 }
 
