@@ -13,10 +13,11 @@ use crate::error::{Damage, DamageCause, Damages, StoreError};
 use crate::files::{
     Stamp, file_type, is_executable, link_target, names, open_directory_below, open_file_below, state,
 };
+use crate::hint::Key;
 use crate::object::{Content, Store, object_name};
 use crate::portion::{Blocks, Large, Portion, Shown, Step, What, split};
 use crate::tree::EntryKind;
-use crate::verified::{Key, States};
+use crate::verified::States;
 use crate::verify::{Extent, Verified};
 
 /// What one portion was.

@@ -5,17 +5,15 @@
 //! is below them by the rules of overlayfs.
 
 use std::fs;
-use std::io::Write;
 use std::path::PathBuf;
 
 use aseptic_model::Digest;
-use rustix::fs::{CWD, Mode, renameat};
 
 use crate::diff::{Difference, Enter};
 use crate::error::StoreError;
+use crate::hint;
 use crate::object::Store;
 use crate::portion::{Shown, What, shown};
-use crate::stage::Staging;
 use crate::tree::EntryKind;
 use crate::view::{Surface, ViewError};
 
@@ -59,7 +57,7 @@ impl Store {
         let view = self.full_view(digest, &whole, Surface::Work)?;
         if base != Some(*digest) {
             // Only a hint: without it the next view is built in full.
-            let _ = self.set_base(key, digest);
+            let _ = hint::replace(self, &self.base_path(key), digest.to_string().as_bytes());
         }
         Ok(vec![view])
     }
@@ -70,14 +68,6 @@ impl Store {
 
     fn base(&self, key: &str) -> Option<Digest> {
         fs::read_to_string(self.base_path(key)).ok()?.parse().ok()
-    }
-
-    fn set_base(&self, key: &str, digest: &Digest) -> Option<()> {
-        let staging = Staging::new(self).ok()?;
-        let name = staging.part();
-        let mut file = staging.create(&name, Mode::from_raw_mode(0o644)).ok()?;
-        file.write_all(digest.to_string().as_bytes()).ok()?;
-        renameat(&staging.dir, name, CWD, self.base_path(key)).ok()
     }
 
     /// What a layer over `base` must show so that both show `target`, directories before their content.

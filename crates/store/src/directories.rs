@@ -7,6 +7,7 @@ use std::fs;
 use aseptic_model::{Digest, FilePath};
 
 use crate::error::StoreError;
+use crate::hint;
 use crate::object::Store;
 use crate::tree::EntryKind;
 
@@ -35,17 +36,14 @@ impl Store {
     }
 }
 
-/// Magic, BLAKE3 of the rest, then each path with a zero behind it.
+/// Each path with a zero behind it.
 pub(crate) fn encode(paths: &[FilePath]) -> Vec<u8> {
     let list: Vec<u8> = paths.iter().flat_map(|path| path.as_bytes().iter().copied().chain([0])).collect();
-    [MAGIC.as_slice(), Digest::of(&list).as_bytes(), &list].concat()
+    hint::encode(&MAGIC, &list)
 }
 
 fn decode(bytes: &[u8]) -> Option<Vec<FilePath>> {
-    let (sum, list) = bytes.strip_prefix(&MAGIC)?.split_at_checked(Digest::BYTES)?;
-    if sum != Digest::of(list).as_bytes() {
-        return None;
-    }
+    let list = hint::decode(&MAGIC, bytes)?;
     let Some(list) = list.strip_suffix(b"\0") else { return list.is_empty().then(Vec::new) };
     list.split(|byte| *byte == 0).map(|path| FilePath::from_bytes(path).ok()).collect()
 }

@@ -3,8 +3,7 @@
 //! A cache, one file per source. An entry says that a file in a certain state (path, device, inode, size,
 //! times of change) had a certain digest. A damaged index is ignored.
 //!
-//! **Invariant:** an entry is made only for a file that had been left alone for [`SETTLED`] when the
-//! import began: a later write then gives it another time of change, however coarse the clock is.
+//! **Invariant:** an entry is made only for a file that was [`Settled`] when the import began.
 //! **Absent on purpose:** merging. Of two imports of one source at once, the last one wins.
 
 use std::cmp::Ordering as Order;
@@ -15,25 +14,20 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::SystemTime;
 
 use aseptic_model::Digest;
 use rustix::fs::{CWD, Mode, renameat};
 
 use crate::files::Stamp;
+use crate::hint::{KEY_BYTES, Key, MAGIC_BYTES, Settled};
 use crate::object::Store;
 use crate::sorted;
 use crate::stage::Staging;
 
-const MAGIC: [u8; 8] = *b"asindex\x01";
-const KEY_BYTES: usize = 16;
+const MAGIC: [u8; MAGIC_BYTES] = *b"asindex\x01";
 const ENTRY_BYTES: usize = KEY_BYTES + Digest::BYTES;
-const HEADER_BYTES: usize = MAGIC.len() + Digest::BYTES;
-/// Two seconds, the coarsest time stamp of a file system in use (FAT).
-const SETTLED: Duration = Duration::from_secs(2);
-
-/// A state of a file, in short.
-pub(crate) type Key = [u8; KEY_BYTES];
+const HEADER_BYTES: usize = MAGIC_BYTES + Digest::BYTES;
 
 /// What the last import of one source learned, and what this one does.
 ///
@@ -47,8 +41,8 @@ pub(crate) struct Index {
     kept: Vec<AtomicU64>,
     /// Files that were read.
     new: Mutex<Vec<Entry>>,
-    /// Files changed at this second or later are not recorded.
-    settled_before: i64,
+    /// The files that may be recorded.
+    settled: Settled,
 }
 
 /// Key and digest of a file.
@@ -79,9 +73,7 @@ impl Index {
         let path = store.dir.join("index").join(name);
         let old = read(&path).unwrap_or_default();
         let kept = (0..old.len().div_ceil(64)).map(|_| AtomicU64::new(0)).collect();
-        let settled = now.checked_sub(SETTLED).and_then(|time| time.duration_since(UNIX_EPOCH).ok());
-        let settled_before = settled.and_then(|time| i64::try_from(time.as_secs()).ok()).unwrap_or(0);
-        Self { path, old, kept, new: Mutex::default(), settled_before }
+        Self { path, old, kept, new: Mutex::default(), settled: Settled::at(now) }
     }
 
     /// What the last import knew of a file in this state.
@@ -115,7 +107,7 @@ impl Index {
 
     /// Whether a file in this state may be recorded.
     pub(crate) fn is_settled(&self, stamp: &Stamp) -> bool {
-        stamp.modified.0 < self.settled_before && stamp.changed.0 < self.settled_before
+        self.settled.has(stamp)
     }
 
     /// How many files were noted by [`Index::add`].
@@ -171,22 +163,6 @@ impl Index {
     }
 }
 
-/// The state of the file at `path` below its source.
-pub(crate) fn key(path: &[u8], stamp: &Stamp) -> Key {
-    let mut hasher = blake3::Hasher::new();
-    let Stamp { device, inode, size, modified, changed } = stamp;
-    for number in [*device, *inode, *size] {
-        hasher.update(&number.to_le_bytes());
-    }
-    for number in [modified.0, modified.1, changed.0, changed.1] {
-        hasher.update(&number.to_le_bytes());
-    }
-    hasher.update(path);
-    let mut key = Key::default();
-    hasher.finalize_xof().fill(&mut key);
-    key
-}
-
 /// The entries in a file; none if it is not as it was written.
 fn read(path: &Path) -> Option<Vec<Entry>> {
     let mut file = File::open(path).ok()?;
@@ -204,7 +180,10 @@ fn read(path: &Path) -> Option<Vec<Entry>> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::{Duration, UNIX_EPOCH};
+
     use super::*;
+    use crate::hint::key;
 
     const STAMP: Stamp = Stamp { device: 1, inode: 2, size: 3, modified: (1000, 4), changed: (1000, 5) };
 

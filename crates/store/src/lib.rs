@@ -30,6 +30,7 @@ mod forest;
 pub mod fuzz;
 mod gc;
 mod hash;
+mod hint;
 mod import;
 mod index;
 mod jobs;

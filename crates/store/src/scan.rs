@@ -12,8 +12,9 @@ use crate::files::{
     was_replaced,
 };
 use crate::forest::{check_length, directory_to_come, file_to_come};
+use crate::hint::key;
 use crate::import::{Ignore, ImportError, ImportOptions, Links, Special};
-use crate::index::{Index, key};
+use crate::index::Index;
 use crate::object::Store;
 use crate::rules::Rules;
 use crate::tree::{EntryKind, TreeEntry};
