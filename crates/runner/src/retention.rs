@@ -14,7 +14,7 @@ use aseptic_model::{
 };
 use aseptic_store::StoreError;
 
-use crate::dataset::{DatasetError, lock};
+use crate::dataset::{DatasetError, lock, object_of};
 use crate::home::{Home, HomeError};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -159,7 +159,7 @@ impl Standing {
     }
 
     pub(crate) fn of_version(version: &DatasetVersion, default: Retention) -> Self {
-        let object = Retained::Dataset { name: version.name.clone(), version: version.version };
+        let object = object_of(version);
         let since = version.restored.unwrap_or(version.added);
         let standing = Self::new(object, version.retention, default, Some(since));
         standing.and(version.expired, version.expired_class, version.archived.as_ref())
@@ -258,7 +258,7 @@ pub fn set_retention(
     object: &str,
     class: Option<Retention>,
     reason: Option<&str>,
-) -> Result<Standing, RetentionError> {
+) -> Result<Standings, RetentionError> {
     let object = named(home, project, object)?;
     let store = home.store(project)?;
     let _lease = store.lease()?;
@@ -275,7 +275,8 @@ pub fn set_retention(
     let reason = reason.map(str::to_owned);
     home.record(project, vec![Entry::RetentionSet { object: object.clone(), class, reason }])?;
     home.catch_up()?;
-    standing(home, project, &object)
+    let objects = vec![standing(home, project, &object)?];
+    Ok(Standings { defaults: defaults(home, project)?, objects })
 }
 
 /// Chooses the class of everything of this kind that has none of its own. Durable when it returns.
@@ -358,10 +359,8 @@ fn named(home: &Home, project: &ProjectName, text: &str) -> Result<Retained, Ret
             if let Some(found) = home.catalog.dataset_version(project, name, *version)? {
                 return Ok(Retained::Dataset { name: found.name, version: found.version });
             }
-            match text.parse::<RunRef>() {
-                Ok(run) if home.catalog.resolve_run(project, &run).is_ok() => {
-                    Ok(Retained::Run(home.catalog.resolve_run(project, &run)?))
-                }
+            match text.parse::<RunRef>().map(|run| home.catalog.resolve_run(project, &run)) {
+                Ok(Ok(run)) => Ok(Retained::Run(run)),
                 _ => Err(DatasetError::Missing { project: project.clone(), reference }.into()),
             }
         }

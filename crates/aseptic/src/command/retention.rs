@@ -84,14 +84,15 @@ pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failur
     let mut home = context.home()?;
     match &args.action {
         Action::Set { object, class: Chosen(class), reason } => {
-            let standing =
+            let standings =
                 aseptic_runner::set_retention(&mut home, &project, object, *class, reason.as_deref())?;
             if context.json() {
-                let standings = aseptic_runner::retention(&home, &project, Some(object))?;
                 return document(context, &standings);
             }
-            let when = standing.expires.map_or_else(String::new, |expires| format!(", until {expires}"));
-            context.out(format_args!("{} has class {}{when}", standing.object, standing.class));
+            for Standing { object, class, expires, .. } in &standings.objects {
+                let when = expires.map_or_else(String::new, |expires| format!(", until {expires}"));
+                context.out(format_args!("{object} has class {class}{when}"));
+            }
         }
         Action::Default { kind, class } => {
             let standings = aseptic_runner::set_default_retention(&mut home, &project, *kind, *class)?;
