@@ -302,6 +302,22 @@ pub struct Logs {
     pub stdin: Option<Given>,
 }
 
+impl Logs {
+    /// What it was given on standard input, as far as that is kept.
+    #[must_use]
+    pub fn given(&self) -> Option<&Log> {
+        match &self.stdin {
+            Some(Given::Piped(log)) => Some(log),
+            Some(Given::Terminal) | None => None,
+        }
+    }
+
+    /// Every stream that is kept.
+    pub fn kept(&self) -> impl Iterator<Item = &Log> {
+        [self.stdout.as_ref(), self.stderr.as_ref(), self.given()].into_iter().flatten()
+    }
+}
+
 /// What a run was given on standard input.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

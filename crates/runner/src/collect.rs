@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use aseptic_catalog::{RunFilter, RunSummary};
 use aseptic_model::{
-    Class, Diagnose, Diagnosis, Digest, Event as Entry, Given, ProjectName, Retained, Retention, RunRecord,
+    Class, Diagnose, Diagnosis, Digest, Event as Entry, ProjectName, Retained, Retention, RunRecord,
     Timestamp,
 };
 use aseptic_store::{GcError, Lease, Marked, Roots, Store, StoreError, Sweep};
@@ -351,11 +351,6 @@ impl<'h> Needs<'h> {
     fn logs(&self, run: &RunSummary) -> Result<Vec<Digest>, HomeError> {
         let Some(digest) = run.record else { return Ok(Vec::new()) };
         let record: RunRecord = self.home.object(self.project, &digest)?;
-        let given = match record.logs.stdin {
-            Some(Given::Piped(log)) => Some(log),
-            Some(Given::Terminal) | None => None,
-        };
-        let logs = [record.logs.stdout, record.logs.stderr, given];
-        Ok(logs.into_iter().flatten().map(|log| log.blake3).collect())
+        Ok(record.logs.kept().map(|log| log.blake3).collect())
     }
 }

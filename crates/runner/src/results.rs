@@ -6,8 +6,8 @@ use std::path::Path;
 
 use aseptic_catalog::{CatalogError, ResolveError, RunFilter, RunSummary};
 use aseptic_model::{
-    Class, Diagnose, Diagnosis, Event as Entry, FilePath, Given, InputRefError, Log, Plan, ProjectName,
-    RunId, RunRecord, RunRef,
+    Class, Diagnose, Diagnosis, Event as Entry, FilePath, InputRefError, Log, Plan, ProjectName, RunId,
+    RunRecord, RunRef,
 };
 use aseptic_store::{Existing, ExportError, Exported, StoreError};
 
@@ -182,10 +182,7 @@ pub fn log(
     let log = match stream {
         Stream::Stdout => logs.stdout,
         Stream::Stderr => logs.stderr,
-        Stream::Stdin => match logs.stdin {
-            Some(Given::Piped(log)) => Some(log),
-            Some(Given::Terminal) | None => None,
-        },
+        Stream::Stdin => logs.given().cloned(),
     };
     let Some(log) = log else { return Ok((Vec::new(), None)) };
     let bytes = store.get_bytes(&log.blake3, RECORD_BYTES_MAX)?;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use aseptic_archive::Manifest;
 use aseptic_catalog::{DatasetVersion, RunSummary};
-use aseptic_model::{Digest, Given, InputRef, Metadata, ProjectName, Retained, RunRecord, RunRef};
+use aseptic_model::{Digest, InputRef, Metadata, ProjectName, Retained, RunRecord, RunRef};
 
 use super::ArchiveError;
 use crate::dataset::{find, object_of};
@@ -95,12 +95,7 @@ fn parts_of(
         return Err(ResultError::NotSealed { run: run.run.clone(), state, what: "record" }.into());
     };
     let record: RunRecord = home.object(project, &digest)?;
-    let given = match record.logs.stdin {
-        Some(Given::Piped(log)) => Some(log),
-        Some(Given::Terminal) | None => None,
-    };
-    let logs = [record.logs.stdout, record.logs.stderr, given].into_iter().flatten();
-    let objects = logs.map(|log| log.blake3).chain([run.plan, digest]).collect();
+    let objects = record.logs.kept().map(|log| log.blake3).chain([run.plan, digest]).collect();
     // A run that was never started has its record in the place of its outputs.
     let outputs = run.outputs.filter(|outputs| *outputs != digest);
     Ok((outputs.into_iter().chain(run.code).collect(), objects))
