@@ -78,6 +78,7 @@ pub use lease::Lease;
 pub use object::Store;
 pub use remove::{RemoveError, remove_tree};
 pub use rules::{Rule, rule_against};
+pub use stage::remove_dead;
 pub use storage::{Storage, Stored};
 pub use tar::{TarError, TarOptions};
 pub use tree::{EntryKind, Snapshot, Tree, TreeEntry, TreeError};

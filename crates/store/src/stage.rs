@@ -32,8 +32,7 @@ impl Staging {
         static COUNT: AtomicU64 = AtomicU64::new(0);
         let failed = |error: io::Error| store.io("stage", "tmp", error);
         let tmp = store.dir.join("tmp");
-        let guard = lock_tmp(&tmp).map_err(failed)?;
-        remove_dead(&tmp).map_err(failed)?;
+        let guard = remove_dead(&tmp).map_err(failed)?;
         let path = loop {
             let count = COUNT.fetch_add(1, Ordering::Relaxed);
             let name = format!("{}-{count}", std::process::id());
@@ -87,15 +86,18 @@ pub(crate) fn lock_tmp(tmp: &Path) -> io::Result<OwnedFd> {
 
 /// Removes what processes that died have left.
 pub(crate) fn clear_tmp(store: &Store) -> Result<(), StoreError> {
-    let failed = |error: io::Error| store.io("clear", "tmp", error);
-    let tmp = store.dir.join("tmp");
-    let _guard = lock_tmp(&tmp).map_err(failed)?;
-    remove_dead(&tmp).map_err(failed)
+    let cleared = remove_dead(&store.dir.join("tmp")).map(drop);
+    cleared.map_err(|error: io::Error| store.io("clear", "tmp", error))
 }
 
-/// Removes staging directories whose process is gone.
-fn remove_dead(tmp: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(tmp)? {
+/// Removes directories in `all` whose process is gone: its lock on the file `lock` in it is. While what is
+/// returned is held, nobody makes or removes another one.
+///
+/// # Errors
+/// `all` could not be locked or listed.
+pub fn remove_dead(all: &Path) -> io::Result<OwnedFd> {
+    let guard = lock_tmp(all)?;
+    for entry in fs::read_dir(all)? {
         let path = entry?.path();
         let dead = match File::open(path.join("lock")) {
             Ok(lock) => flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok(),
@@ -107,5 +109,5 @@ fn remove_dead(tmp: &Path) -> io::Result<()> {
             let _ = remove_tree(&path);
         }
     }
-    Ok(())
+    Ok(guard)
 }

@@ -1,8 +1,10 @@
 //! A directory for an archive on its way.
 
 use std::fs::{self, File};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+use aseptic_store::remove_dead;
 use rustix::fs::{FlockOperation, flock};
 
 use crate::home::{Home, HomeError, io_error, make_private, remove};
@@ -22,7 +24,7 @@ impl Scratch {
     pub(super) fn new(home: &Home) -> Result<Self, HomeError> {
         let all = home.dir().join(ARCHIVING);
         make_private(&all)?;
-        let _guard = remove_dead(&all)?;
+        let _guard = clear_all(&all)?;
         let mut number = 0;
         let path = loop {
             let path = all.join(format!("{}-{number}", std::process::id()));
@@ -49,31 +51,15 @@ impl Scratch {
 pub(crate) fn clear(home: &Home) -> Result<(), HomeError> {
     let all = home.dir().join(ARCHIVING);
     if all.exists() {
-        remove_dead(&all)?;
+        clear_all(&all)?;
     }
     Ok(())
 }
 
-/// Removes the dead ones; while the guard is held no other is made.
-fn remove_dead(all: &Path) -> Result<File, HomeError> {
-    // One that is just being made has no lock yet and would look dead.
-    let guard = File::open(all).map_err(|source| io_error("open", all, source))?;
-    let locked = flock(&guard, FlockOperation::LockExclusive);
-    locked.map_err(|source| io_error("lock", all, source.into()))?;
-    for entry in fs::read_dir(all).map_err(|source| io_error("list", all, source))? {
-        let path = entry.map_err(|source| io_error("list", all, source))?.path();
-        if is_dead(&path) {
-            let _ = remove(&path); // The next one tries again.
-        }
-    }
-    Ok(guard)
-}
-
-fn is_dead(path: &Path) -> bool {
-    match File::open(path.join("lock")) {
-        Ok(lock) => flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok(),
-        Err(error) => error.kind() == std::io::ErrorKind::NotFound,
-    }
+/// While what is returned is held, no other is made: one that is just being made has no lock yet, and would look
+/// dead.
+fn clear_all(all: &Path) -> Result<OwnedFd, HomeError> {
+    remove_dead(all).map_err(|source| io_error("clear", all, source))
 }
 
 impl Drop for Scratch {
