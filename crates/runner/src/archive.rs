@@ -136,8 +136,7 @@ impl Diagnose for ArchiveError {
 /// Refuses a directory that is in the state directory, or the other way round: what is in there is removed.
 fn check_apart(home: &Home, url: &ArchiveUrl) -> Result<(), PlaceError> {
     let Some(directory) = url.directory() else { return Ok(()) };
-    let (place, state) = (real(&directory), real(home.dir()));
-    if place.starts_with(&state) || state.starts_with(&place) {
+    if home.overlaps(&real(&directory)) {
         let what = "an archive has a directory of its own, apart from the state directory";
         return Err(PlaceError::Url { url: url.to_string(), what });
     }

@@ -150,6 +150,11 @@ impl Home {
         &self.dir
     }
 
+    /// Whether `real`, a path without links, is part of the state or holds it.
+    pub(crate) fn overlaps(&self, real: &Path) -> bool {
+        real.starts_with(&self.dir) || self.dir.starts_with(real)
+    }
+
     /// The directory of the ledger.
     #[must_use]
     pub fn ledger_dir(&self) -> PathBuf {

@@ -74,9 +74,10 @@ pub fn add(
 /// [`DatasetError::State`].
 pub fn keep_state_out(home: &Home, path: &Path) -> Result<(), DatasetError> {
     // What cannot be resolved cannot be imported either, and the import says why.
-    let real = path.canonicalize().unwrap_or_default();
-    let is_state = real.starts_with(home.dir()) || (real != Path::new("") && home.dir().starts_with(&real));
-    if is_state { Err(DatasetError::State { path: path.display().to_string() }) } else { Ok(()) }
+    match path.canonicalize() {
+        Ok(real) if home.overlaps(&real) => Err(DatasetError::State { path: path.display().to_string() }),
+        _ => Ok(()),
+    }
 }
 
 /// Makes bytes that are in the store, and kept there by a lease, the next version of `name`.
