@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use aseptic_model::{DatasetName, Entry, Event, Label, Metadata, Retained, to_canonical};
+use aseptic_model::{DatasetName, Entry, Event, Label, Metadata, Retained};
 use rusqlite::{OptionalExtension, ToSql, params};
 
 use crate::CatalogError;
@@ -130,12 +130,7 @@ impl Fold<'_, '_> {
         let mut value: T = serde_json::from_str(&stored)
             .map_err(|_| CatalogError::unusable(format!("the {column} of {name}@{version} are damaged")))?;
         change(&mut value);
-        // Through the canonical form, so that two folds give the same text.
-        let text = String::from_utf8_lossy(
-            &to_canonical(&value).map_err(|error| CatalogError::unusable(error.to_string()))?,
-        )
-        .into_owned();
         let object = Retained::Dataset { name: name.clone(), version };
-        self.update(project, &object, column, text)
+        self.update(project, &object, column, json(&value)?)
     }
 }
