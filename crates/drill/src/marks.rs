@@ -39,7 +39,7 @@ impl Marks {
     pub fn take(trees: &[&Path], kept: &[PathBuf], growing: &[PathBuf], pids: &[i32]) -> io::Result<Self> {
         let mut marks = Self::default();
         for tree in trees {
-            let files = list(tree)?.into_iter().map(|path| Ok((path.clone(), look(&path)?)));
+            let files = search(tree).into_iter().map(|path| Ok((path.clone(), look(&path)?)));
             marks.trees.push(((*tree).to_owned(), files.collect::<io::Result<_>>()?));
         }
         for path in kept {
@@ -57,7 +57,7 @@ impl Marks {
     #[must_use]
     pub fn changed(&self) -> Option<String> {
         for (tree, before) in &self.trees {
-            let now = list(tree).unwrap_or_default();
+            let now = search(tree);
             if let Some(new) = now.iter().find(|path| !before.contains_key(*path)) {
                 return Some(format!("`{}` is new", new.display()));
             }
@@ -83,20 +83,21 @@ impl Marks {
     }
 }
 
-/// Every path below `directory`, links and directories included.
-pub(crate) fn list(directory: &Path) -> io::Result<Vec<PathBuf>> {
+/// Every path below `directory`, links and directories included: what is closed, or goes away meanwhile, is passed over.
+///
+/// Somebody who looks for a way out does not stop at a closed door, so neither may an attempt.
+pub(crate) fn search(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut open = vec![directory.to_owned()];
     while let Some(directory) = open.pop() {
-        for entry in fs::read_dir(&directory)? {
-            let entry = entry?;
-            if entry.file_type()?.is_dir() {
+        for entry in fs::read_dir(&directory).into_iter().flatten().flatten() {
+            if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
                 open.push(entry.path());
             }
             found.push(entry.path());
         }
     }
-    Ok(found)
+    found
 }
 
 fn look(path: &Path) -> io::Result<File> {
@@ -208,6 +209,21 @@ mod tests {
     fn a_log_may_grow_and_a_store_too() {
         check(|place| fs::write(place.join("log"), "12").unwrap(), None);
         check(|place| fs::write(place.join("object2"), "2").unwrap(), None);
+    }
+
+    #[test]
+    fn a_search_goes_past_what_it_cannot_enter() {
+        let place = tempfile::tempdir().unwrap();
+        for name in ["a", "b", "c"] {
+            fs::create_dir(place.path().join(name)).unwrap();
+            fs::write(place.path().join(name).join("file"), "").unwrap();
+        }
+        let closed = place.path().join("b");
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
+        let found = search(place.path());
+        fs::set_permissions(&closed, fs::Permissions::from_mode(0o700)).unwrap();
+        assert!(found.contains(&place.path().join("a/file")) && found.contains(&place.path().join("c/file")));
+        assert!(search(&place.path().join("nothing")).is_empty());
     }
 
     #[test]

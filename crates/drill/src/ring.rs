@@ -14,7 +14,7 @@ use rustix::process::Signal;
 
 use crate::attempt::{Attempt, Stage};
 use crate::decoy::Decoys;
-use crate::marks::{Marks, list, processes_with};
+use crate::marks::{Marks, processes_with, search};
 use crate::outside;
 use crate::scene::{Ground, Host, Place, READY, SCENE, SECRET, Scene, Target};
 use crate::sys::{net, process};
@@ -106,7 +106,7 @@ fn observe(attempt: &Attempt, id: &str, directory: &Path) -> io::Result<Observed
 
 /// The results as a program without this in mind would take them: through every link.
 fn careless_copy(out: &Path, canary: &str) -> Option<String> {
-    let files = list(out).unwrap_or_default();
+    let files = search(out);
     let taken = files.iter().find(|path| {
         let taken = path.is_file().then(|| fs::read_to_string(path).ok()).flatten();
         taken.is_some_and(|text| text.contains(canary))

@@ -164,7 +164,7 @@ fn harmless(major: u32, minor: u32) -> bool {
 }
 
 fn devices(_: &Scene) -> io::Result<Said> {
-    for path in crate::marks::list(Path::new("/dev")).unwrap_or_default() {
+    for path in crate::marks::search(Path::new("/dev")) {
         let Ok(status) = rustix::fs::lstat(&path) else { continue };
         let kind = rustix::fs::FileType::from_raw_mode(status.st_mode);
         let (major, minor) = (rustix::fs::major(status.st_rdev), rustix::fs::minor(status.st_rdev));

@@ -45,9 +45,7 @@ pub(super) const FAMILY: Family = Family {
         )
         .on_terminal(),
         Attempt::new("terminal-by-path", "mount namespace", "look for it in /dev", |_: &Scene| {
-            first(crate::marks::list(Path::new("/dev")).unwrap_or_default(), |path: PathBuf| {
-                is_the_users(&path)
-            })
+            first(crate::marks::search(Path::new("/dev")), |path: PathBuf| is_the_users(&path))
         })
         .on_terminal(),
     ],
