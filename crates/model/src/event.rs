@@ -1,5 +1,7 @@
 //! Entries of the ledger: what was decided and what then happened.
 
+mod about;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
@@ -11,6 +13,9 @@ use crate::{
 
 /// Version tag of [`Entry`].
 pub const ENTRY_FORMAT: &str = "aseptic.entry/1";
+
+/// How many grants an entry lists: as many as surely fit.
+pub const REACHED_MAX: usize = 128;
 
 /// One ledger entry; its canonical bytes are the leaf of the tree. See `docs/formats/entry.md`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -26,13 +31,27 @@ pub struct Entry {
     pub project: ProjectName,
     /// What happened.
     pub event: Event,
+    /// Values that people may ask to erase, as commitments: by their place in `event.body`, such as `reason` or
+    /// `metadata.owner`, where nothing is.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub committed: BTreeMap<String, Digest>,
 }
 
 impl Entry {
     /// An entry of the current format.
     #[must_use]
     pub fn new(time: Timestamp, actor: String, project: ProjectName, event: Event) -> Self {
-        Self { format: ENTRY_FORMAT.to_owned(), time, actor, project, event }
+        Self { format: ENTRY_FORMAT.to_owned(), time, actor, project, event, committed: BTreeMap::new() }
+    }
+
+    /// The latest time up to this entry, where `before` is that of all before it. It begins anew where the ledger
+    /// says that the clock went back.
+    #[must_use]
+    pub fn latest_time(&self, before: Option<Timestamp>) -> Option<Timestamp> {
+        match self.event {
+            Event::LedgerClockWentBack { .. } => Some(self.time),
+            _ => before.max(Some(self.time)),
+        }
     }
 }
 
@@ -176,6 +195,9 @@ pub enum Event {
         code: Option<Digest>,
         /// The input snapshots.
         inputs: BTreeMap<InputName, Digest>,
+        /// The git commit that was checked out, in hexadecimal digits.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        git_commit: Option<String>,
     },
     /// The plan was decided.
     #[serde(rename = "run.decided")]
@@ -192,6 +214,9 @@ pub enum Event {
     RunStarted {
         /// The run.
         run: RunId,
+        /// The snapshots that are mounted, by input; none in entries of earlier versions.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        mounted: BTreeMap<InputName, Digest>,
     },
     /// A grant of a running run was taken back; its connections are cut next.
     #[serde(rename = "grant.revoked")]
@@ -214,6 +239,27 @@ pub enum Event {
         outputs: Digest,
         /// Labels of the outputs.
         labels: BTreeSet<Label>,
+        /// Digest of its signed attestations, which are in the store.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        attestation: Option<Digest>,
+    },
+    /// Attempts of a run were denied. In one commit with its `run.sealed`, whose record lists them.
+    #[serde(rename = "run.denied")]
+    RunDenied {
+        /// The run.
+        run: RunId,
+        /// How many, by what was tried.
+        attempts: BTreeMap<String, u64>,
+    },
+    /// A run reached granted destinations. In one commit with its `run.sealed`, whose record counts the bytes.
+    #[serde(rename = "run.reached")]
+    RunReached {
+        /// The run.
+        run: RunId,
+        /// The grants that it used, with the number of connections; the first [`REACHED_MAX`].
+        grants: BTreeMap<Grant, u64>,
+        /// How many more it used.
+        unlisted: u64,
     },
     /// Outputs of a run were copied out.
     #[serde(rename = "run.exported")]
@@ -225,13 +271,65 @@ pub enum Event {
         /// Number of files.
         files: u64,
     },
+    /// A document about a run or a dataset was given to somebody.
+    #[serde(rename = "attestation.exported")]
+    AttestationExported {
+        /// About what.
+        object: Retained,
+        /// Which documents, such as `slsa` or `openlineage`.
+        formats: BTreeSet<String>,
+        /// The service that it was sent to, without credentials; none for a file.
+        to: Option<String>,
+    },
+    /// Attestations are signed with another key from now on.
+    #[serde(rename = "attestation.key")]
+    AttestationKey {
+        /// The public key, as PEM of a SubjectPublicKeyInfo.
+        public_key: String,
+        /// Why another one; none for the first.
+        reason: Option<String>,
+    },
+    /// The ledger is signed with another key from the next entry on.
+    #[serde(rename = "ledger.key-rotated")]
+    LedgerKeyRotated {
+        /// The verifier key before, as C2SP signed-note writes it.
+        before: String,
+        /// The one from the next entry on.
+        after: String,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// The clock of the machine went back: entries before this one have later times.
+    #[serde(rename = "ledger.clock-went-back")]
+    LedgerClockWentBack {
+        /// The latest time of the entries before, since the clock last went back.
+        before: Timestamp,
+        /// By how much.
+        milliseconds: u64,
+    },
+    /// Committed values of an entry were forgotten. What they were can be neither shown nor proven any more.
+    #[serde(rename = "ledger.erased")]
+    LedgerErased {
+        /// Zero-based index of the entry.
+        entry: u64,
+        /// Which values of it.
+        places: BTreeSet<String>,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Other witnesses are trusted, or others of them are enough.
+    #[serde(rename = "witness.policy")]
+    WitnessPolicy {
+        /// The policy from now on, as C2SP tlog-policy writes it.
+        policy: String,
+    },
     /// A snapshot must not be used any more.
     #[serde(rename = "quarantine.added")]
     QuarantineAdded {
         /// The snapshot.
         snapshot: Digest,
         /// Why.
-        reason: String,
+        reason: Option<String>,
     },
     /// The walls of this machine were attacked on purpose.
     #[serde(rename = "drill.completed")]
@@ -267,94 +365,4 @@ pub enum Origin {
         /// BLAKE3 of the list of what is there.
         manifest: Digest,
     },
-}
-
-impl Event {
-    /// The stable name, as in the JSON.
-    #[must_use]
-    pub fn kind(&self) -> &'static str {
-        match self {
-            Self::DatasetAdded { .. } => "dataset.added",
-            Self::DatasetLabelled { .. } => "dataset.labelled",
-            Self::DatasetDescribed { .. } => "dataset.described",
-            Self::DatasetShared { .. } => "dataset.shared",
-            Self::ArchiveWritten { .. } => "archive.written",
-            Self::ArchiveRestored { .. } => "archive.restored",
-            Self::RetentionSet { .. } => "retention.set",
-            Self::RetentionDefault { .. } => "retention.default",
-            Self::RetentionExpired { .. } => "retention.expired",
-            Self::StoreCollected { .. } => "store.collected",
-            Self::RunPlanned { .. } => "run.planned",
-            Self::RunDecided { .. } => "run.decided",
-            Self::RunStarted { .. } => "run.started",
-            Self::GrantRevoked { .. } => "grant.revoked",
-            Self::RunSealed { .. } => "run.sealed",
-            Self::RunExported { .. } => "run.exported",
-            Self::QuarantineAdded { .. } => "quarantine.added",
-            Self::DrillCompleted { .. } => "drill.completed",
-        }
-    }
-
-    /// What it is about, for a person: a run, a dataset version or a snapshot, with the outcome.
-    #[must_use]
-    pub fn subject(&self) -> String {
-        match self {
-            Self::DatasetAdded { name, version, .. } | Self::DatasetDescribed { name, version, .. } => {
-                format!("{name}@{version}")
-            }
-            Self::DatasetLabelled { name, version, added, removed, .. } => {
-                let signs = [("+", added), ("-", removed)];
-                let changes = signs
-                    .iter()
-                    .flat_map(|(sign, labels)| labels.iter().map(move |label| format!(" {sign}{label}")));
-                format!("{name}@{version}{}", changes.collect::<String>())
-            }
-            Self::DatasetShared { name, version, to, .. } => format!("{name}@{version} to {to}"),
-            Self::ArchiveWritten { object, url, .. } => format!("{object} to {url}"),
-            Self::ArchiveRestored { object, url, .. } => format!("{object} from {url}"),
-            Self::RetentionSet { object, class: Some(class), .. } => format!("{object} {class}"),
-            Self::RetentionSet { object, class: None, .. } => format!("{object} as the project"),
-            Self::RetentionDefault { kind, class } => format!("{} {class}", kind.as_str()),
-            Self::RetentionExpired { object, class, .. } => format!("{object} {class}"),
-            Self::StoreCollected { objects, .. } => format!("{objects} objects"),
-            Self::RunPlanned { run, plan, .. } => format!("{run} plan {}", plan.short()),
-            Self::RunDecided { run, decision, .. } => format!("{run} {}", decision.outcome.as_str()),
-            Self::RunStarted { run } => run.to_string(),
-            Self::GrantRevoked { run, grant } => format!("{run} {grant}"),
-            Self::RunSealed { run, status, .. } => format!("{run} {status}"),
-            Self::RunExported { run, files, .. } => format!("{run} {files} files"),
-            Self::QuarantineAdded { snapshot, .. } => snapshot.short(),
-            Self::DrillCompleted { held, breached, broken, .. } => {
-                format!("{held} held, {breached} breached, {broken} broken")
-            }
-        }
-    }
-
-    /// The run it belongs to.
-    #[must_use]
-    pub fn run(&self) -> Option<&RunId> {
-        match self {
-            Self::RunPlanned { run, .. }
-            | Self::RunDecided { run, .. }
-            | Self::RunStarted { run }
-            | Self::GrantRevoked { run, .. }
-            | Self::RunSealed { run, .. }
-            | Self::RunExported { run, .. } => Some(run),
-            Self::ArchiveWritten { object, .. }
-            | Self::ArchiveRestored { object, .. }
-            | Self::RetentionSet { object, .. }
-            | Self::RetentionExpired { object, .. } => match object {
-                Retained::Run(run) => Some(run),
-                Retained::Dataset { .. } => None,
-            },
-            Self::DatasetAdded { .. }
-            | Self::DatasetLabelled { .. }
-            | Self::DatasetDescribed { .. }
-            | Self::DatasetShared { .. }
-            | Self::RetentionDefault { .. }
-            | Self::StoreCollected { .. }
-            | Self::QuarantineAdded { .. }
-            | Self::DrillCompleted { .. } => None,
-        }
-    }
 }

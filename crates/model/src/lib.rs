@@ -25,6 +25,7 @@ macro_rules! serde_as_text {
 }
 
 mod canonical;
+mod commitment;
 mod decision;
 mod diagnosis;
 mod digest;
@@ -42,10 +43,11 @@ mod retention;
 pub mod spec;
 
 pub use canonical::{CanonicalError, canonical_digest, from_canonical, to_canonical};
+pub use commitment::{Committed, PlaceError, Salt};
 pub use decision::{Decision, Outcome, Reason};
 pub use diagnosis::{Class, Diagnose, Diagnosis, in_words};
 pub use digest::{Digest, DigestTextError};
-pub use event::{ENTRY_FORMAT, Entry, Event, Origin};
+pub use event::{ENTRY_FORMAT, Entry, Event, Origin, REACHED_MAX};
 pub use machine::{Clock, ClockError, Gpus, GpusError};
 pub use metadata::{METADATA_MAX, MetaKey, MetaValue, Metadata, MetadataError};
 pub use name::{DatasetName, ExperimentName, InputName, Label, NameError, ProjectName, RunId};
