@@ -3,28 +3,31 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use aseptic_model::{Class, Diagnose, Diagnosis};
 
-use crate::frame::{APPEND_BYTES_MAX, Damage, ENTRY_BYTES_MAX};
+use crate::frame::{APPEND_BYTES_MAX, APPEND_ENTRIES_MAX, Damage, ENTRY_BYTES_MAX};
 use crate::note::NoteError;
 
 const KEEP: &str = "keep this directory as evidence, and compare it with a checkpoint kept elsewhere";
 
+const RESTORE: &str = "restore the files `key` and `verifier` of this ledger from a backup";
+
 /// The file system refused a step.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 #[error("could not {step} `{path}`")]
 pub struct StorageError {
     step: &'static str,
     path: PathBuf,
     #[source]
-    source: io::Error,
+    source: Arc<io::Error>,
 }
 
 impl StorageError {
     /// Turns an I/O error into one that names the step and the file.
     pub(crate) fn at(step: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
-        move |source| Self { step, path: path.to_owned(), source }
+        move |source| Self { step, path: path.to_owned(), source: Arc::new(source) }
     }
 }
 
@@ -36,18 +39,19 @@ impl Diagnose for StorageError {
 }
 
 /// Why entries could not be read.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum ReadError {
     /// The file system refused.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// The log does not begin as a log of version 1: it is something else, or its first bytes are damaged.
-    #[error("the log does not begin with the line of a ledger of version 1")]
+    /// The log does not begin as one of a known version: it is something else, or its first bytes are damaged.
+    #[error("the log does not begin with the line of a ledger of version 1 or 2")]
     Format,
     /// The frame where this entry belongs is not what was written. The entries before it are whole.
     #[error("the log is broken at entry {index}: {damage}")]
     Broken {
-        /// Zero-based index of the entry that should be there.
+        /// Zero-based index of the entry that should be there. Of entries that were appended together, and of
+        /// which no single one can be told to be wrong, the first.
         index: u64,
         /// What is wrong.
         damage: Damage,
@@ -134,10 +138,7 @@ impl Diagnose for OpenError {
                 "ledger/key-exposed",
                 "if nobody else can have read it, run `chmod 600` on the file `key`; otherwise start a new ledger",
             ),
-            Self::Key(_) => {
-                let help = "restore the files `key` and `verifier` of this ledger from a backup";
-                Diagnosis::new(Class::Damaged, "ledger/key", help)
-            }
+            Self::Key(_) => Diagnosis::new(Class::Damaged, "ledger/key", RESTORE),
             Self::Checkpoint(_) => Diagnosis::new(Class::Damaged, "ledger/checkpoint", KEEP),
             Self::Truncated { .. } => Diagnosis::new(Class::Damaged, "ledger/truncated", KEEP),
             Self::Log(error) => error.diagnosis(),
@@ -146,7 +147,7 @@ impl Diagnose for OpenError {
 }
 
 /// Why entries were not appended.
-#[derive(Debug, thiserror::Error)]
+#[derive(Clone, Debug, thiserror::Error)]
 pub enum AppendError {
     /// An entry is empty or longer than [`ENTRY_BYTES_MAX`]; nothing was written.
     #[error("an entry has {bytes} bytes, and 1 to {ENTRY_BYTES_MAX} are possible")]
@@ -154,9 +155,15 @@ pub enum AppendError {
         /// Its length.
         bytes: usize,
     },
-    /// The entries of one append need more than [`APPEND_BYTES_MAX`]; nothing was written.
-    #[error("one append writes at most {APPEND_BYTES_MAX} bytes, and this one has {bytes}")]
+    /// The entries of one append need more than [`APPEND_BYTES_MAX`] or are more than
+    /// [`APPEND_ENTRIES_MAX`]; nothing was written.
+    #[error(
+        "one append writes at most {APPEND_ENTRIES_MAX} entries and {APPEND_BYTES_MAX} bytes, and this one has \
+         {entries} and {bytes}"
+    )]
     TooMuch {
+        /// Its entries.
+        entries: usize,
         /// What it would write.
         bytes: u64,
     },
@@ -175,6 +182,12 @@ pub enum AppendError {
     /// An earlier append through this handle ended without a known outcome.
     #[error("an earlier append has no known outcome")]
     Closed,
+    /// The ledger was handed over to another key, which is not there. Nothing was written.
+    #[error("the key of the ledger cannot be used")]
+    Key(#[source] NoteError),
+    /// The ledger was handed over to another key since the next one was made; nothing was written.
+    #[error("the ledger was handed over to another key meanwhile")]
+    HandedOver,
     /// The log was replaced or shortened since this handle last saw it; nothing was written.
     #[error("the log no longer holds the {size} entries that it held")]
     Changed {
@@ -207,6 +220,12 @@ impl Diagnose for AppendError {
                 let help = "open the ledger again, and look which entries are there";
                 Diagnosis::new(Class::Host, "ledger/closed", help)
             }
+            Self::Key(_) => Diagnosis::new(Class::Damaged, "ledger/key", RESTORE),
+            Self::HandedOver => Diagnosis::new(
+                Class::User,
+                "ledger/handed-over",
+                "look who did it with `aseptic ledger show`, and start it again if it is still needed",
+            ),
             Self::Changed { .. } => Diagnosis::new(Class::Damaged, "ledger/truncated", KEEP),
             Self::Log(error) => error.diagnosis(),
         }
@@ -237,8 +256,8 @@ pub enum VerifyError {
     /// The log cannot be read, or it is damaged.
     #[error(transparent)]
     Log(#[from] ReadError),
-    /// The file `verifier` is not a verifier key.
-    #[error("the verifier key of the directory cannot be used")]
+    /// The file `verifier` does not list verifier keys, or not those of the log.
+    #[error("the verifier keys of the directory cannot be used")]
     Verifier(#[source] NoteError),
     /// The file `checkpoint` is not a checkpoint.
     #[error("the checkpoint of the directory cannot be read")]

@@ -3,19 +3,19 @@
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
-use std::num::NonZeroU16;
-use std::ops::Range;
 use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
-use crate::error::{AppendError, ReadError, StorageError};
-use crate::frame::{
-    APPEND_BYTES_MAX, Damage, FrameError, Frames, Position, encode, entry_length, frame_length,
-};
-use crate::merkle::{Tree, TreeHash};
-use crate::note::{Checkpoint, SIGNATURE_BYTES, Signer, VerifierKey};
-use crate::open::write_head;
+use crate::durable::Durable;
+use crate::error::{AppendError, OpenError, ReadError, StorageError};
+use crate::frame::{Position, Version};
+use crate::group::Queue;
+use crate::head::Head;
+use crate::merkle::TreeHash;
+use crate::note::{Checkpoint, NoteError, Signer, VerifierKey};
+use crate::open::key_of;
 use crate::read::Entries;
 use crate::storage::{Lock, Storage};
 
@@ -24,130 +24,82 @@ const HEAD_EVERY_BYTES: u64 = 256 << 10;
 
 /// A ledger that is open for appending.
 ///
-/// Any number of processes and handles may append to one ledger; the file system orders them.
-/// Created and opened by [`Ledger::open`].
+/// Any number of threads, processes and handles may append to one ledger; the file system orders them, and
+/// those that wait at the same time share one `fdatasync(2)`. Created and opened by [`Ledger::open`].
 pub struct Ledger {
     pub(crate) dir: PathBuf,
-    pub(crate) lock: Arc<Lock>,
+    pub(crate) lock: Lock,
+    pub(crate) sync: Lock,
     pub(crate) log: File,
-    pub(crate) signer: Signer,
+    pub(crate) storage: Arc<dyn Storage>,
+    pub(crate) queue: Mutex<Queue>,
+    pub(crate) state: Mutex<State>,
+    /// Told when the turn of a thread that brought the log to the disk ends.
+    pub(crate) turn_ended: Condvar,
+    /// Whether an append had no known outcome.
+    pub(crate) closed: AtomicBool,
+}
+
+/// What the threads of this process share.
+pub(crate) struct State {
+    /// The end of what is written.
     pub(crate) head: Head,
+    /// The end of what is known to be on disk.
+    pub(crate) confirmed: Arc<Head>,
+    /// As in the file `durable` when `head` was found.
+    pub(crate) generation: u64,
+    pub(crate) signer: Signer,
     /// Offset up to which the file `head` holds the state of the tree.
     pub(crate) kept: u64,
-    pub(crate) storage: Box<dyn Storage>,
-    pub(crate) closed: bool,
+    /// Whether a thread has the turn to bring the log to the disk.
+    pub(crate) turn: bool,
 }
 
-/// The end of the log: the tree of all entries, and the place and signature of the last one.
-#[derive(Clone, Debug)]
-pub(crate) struct Head {
-    pub(crate) tree: Tree,
-    pub(crate) offset: u64,
-    pub(crate) signature: [u8; SIGNATURE_BYTES],
-}
-
-impl Head {
-    /// The head of the empty log.
-    pub(crate) fn empty(signer: &Signer) -> Self {
-        let tree = Tree::default();
-        let signature = signer.sign(0, tree.root());
-        Self { tree, offset: Position::START.offset, signature }
-    }
-
-    pub(crate) fn position(&self) -> Position {
-        Position { index: self.tree.size(), offset: self.offset }
-    }
-
-    /// Goes on to the last whole frame before `end`.
-    ///
-    /// The last signature covers everything before it, so it is the only one that needs checking.
-    pub(crate) fn advance(&mut self, log: &File, end: u64, key: &VerifierKey) -> Result<(), FrameError> {
-        let mut frames = Frames::new(log, self.position(), end).map_err(FrameError::Io)?;
-        let mut next = self.clone();
-        while let Some(frame) = frames.advance()? {
-            next.tree.push(&frame.entry);
-            next.signature = frame.signature;
-        }
-        next.offset = frames.position().offset;
-        let grown = next.offset > self.offset;
-        if grown && !key.accepts(next.tree.size(), next.tree.root(), &next.signature) {
-            return Err(FrameError::Broken { index: next.tree.size() - 1, damage: Damage::Signature });
-        }
-        *self = next;
-        Ok(())
-    }
+/// Whether catching up removes the tail that a crash left.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Tail {
+    Leave,
+    Remove,
 }
 
 impl Ledger {
-    /// Appends `entries` in this order and returns their zero-based indexes.
-    ///
-    /// Blocks until all of them are on disk, with one `fdatasync(2)`, and until no other process is
-    /// appending. After a crash during the call a first part of them may be in the log. What other
-    /// processes appended since this handle last looked is read and checked first.
-    ///
-    /// The published checkpoint follows: a failure to write it is not an error of the append, since it is
-    /// only a copy of what the log itself holds; the next append writes it again.
-    ///
-    /// # Errors
-    /// - [`AppendError::EntrySize`], [`AppendError::TooMuch`]: nothing was written.
-    /// - [`AppendError::Storage`]: none of the entries is in the log. Do not start what they record.
-    /// - [`AppendError::Unconfirmed`]: they may or may not be in the log. This handle is closed.
-    /// - [`AppendError::Closed`]: an earlier append through this handle was not confirmed; open it again.
-    /// - [`AppendError::Changed`], [`AppendError::Log`]: the log is damaged; nothing was written.
-    ///
-    /// Source: `docs/formats/ledger.md`, appending.
-    pub fn append(&mut self, entries: &[&[u8]]) -> Result<Range<u64>, AppendError> {
-        if self.closed {
-            return Err(AppendError::Closed);
-        }
-        let entries = measure(entries)?;
-        let lock = Arc::clone(&self.lock);
-        let _held = lock.exclusive().map_err(StorageError::at("lock", &self.dir.join("lock")))?;
-        self.catch_up()?;
-
-        let first = self.head.tree.size();
-        let (frames, head) = self.encode(&entries);
-        self.store(&frames)?;
-        self.head = head;
-        self.publish();
-        self.keep_head();
-        Ok(first..self.head.tree.size())
-    }
-
     /// Name of the ledger.
     #[must_use]
-    pub fn origin(&self) -> &str {
-        self.verifier().name()
+    pub fn origin(&self) -> String {
+        self.verifier().name().to_owned()
     }
 
-    /// The key that proves this ledger to others.
+    /// The key that signs the next entry. What proves the ledger to others is the first one; see
+    /// [`Verified::keys`](crate::Verified::keys).
     #[must_use]
-    pub fn verifier(&self) -> &VerifierKey {
-        self.signer.verifier()
+    pub fn verifier(&self) -> VerifierKey {
+        self.state().signer.verifier().clone()
     }
 
-    /// Number of entries that this handle knows of: all that were there when it was opened or last appended.
+    /// Number of entries on disk that this handle knows of: all that were there when it was opened or last
+    /// appended.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.head.tree.size()
+        self.confirmed().tree.size()
     }
 
     /// Root of the tree of these entries.
     #[must_use]
     pub fn root(&self) -> TreeHash {
-        self.head.tree.root()
+        self.confirmed().tree.root()
     }
 
     /// Where the next entry begins, as far as this handle knows.
     #[must_use]
     pub fn position(&self) -> Position {
-        self.head.position()
+        self.confirmed().position()
     }
 
     /// The signed statement of what the ledger holds, to be kept elsewhere.
     #[must_use]
     pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint::new(self.verifier(), self.size(), self.root(), &self.head.signature)
+        let state = self.state();
+        state.checkpoint_of(&state.confirmed)
     }
 
     /// The entries from `from` on that this handle knows of; see [`read`](crate::read()).
@@ -157,11 +109,19 @@ impl Ledger {
     pub fn entries(&self, from: Position) -> Result<Entries, ReadError> {
         let path = self.dir.join("log");
         let log = File::open(&path).map_err(StorageError::at("open", &path))?;
-        Entries::new(log, path, from, self.head.offset)
+        Entries::new(log, Version::Two, path, from, self.confirmed().offset)
     }
 
-    /// Takes in what others appended, and removes the tail that a crash left.
-    fn catch_up(&mut self) -> Result<(), AppendError> {
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn confirmed(&self) -> Arc<Head> {
+        Arc::clone(&self.state().confirmed)
+    }
+
+    /// Takes in what others appended, and what is known to be on disk. The caller holds `lock`.
+    pub(crate) fn catch_up(&self, state: &mut State, tail: Tail) -> Result<Durable, AppendError> {
         let path = self.dir.join("log");
         let known = self.log.metadata().map_err(StorageError::at("measure", &path))?;
         let same = match fs::metadata(&path) {
@@ -169,89 +129,82 @@ impl Ledger {
             Err(error) if error.kind() == io::ErrorKind::NotFound => false,
             Err(error) => return Err(StorageError::at("measure", &path)(error).into()),
         };
-        if !same || known.len() < self.head.offset {
-            return Err(AppendError::Changed { size: self.head.tree.size() });
+        let durable = Durable::read(&self.dir, &known);
+        let durable = durable.map_err(StorageError::at("read", &self.dir.join("durable")))?;
+        if durable.generation != state.generation {
+            // What was not on disk was taken back.
+            state.generation = durable.generation;
+            state.head = Head::clone(&state.confirmed);
         }
-        if known.len() > self.head.offset {
-            let key = self.signer.verifier();
-            self.head.advance(&self.log, known.len(), key).map_err(|error| error.at(&path))?;
+        if !same || known.len() < state.head.offset {
+            return Err(AppendError::Changed { size: state.head.tree.size() });
         }
-        if known.len() > self.head.offset {
-            let cut = self.storage.cut(&self.log, self.head.offset);
+        if known.len() > state.head.offset {
+            let advanced = state.head.advance(&self.log, Version::Two, known.len());
+            advanced.map_err(|error| error.at(&path))?;
+        }
+        if tail == Tail::Remove && known.len() > state.head.offset {
+            let cut = self.storage.shorten(&self.log, state.head.offset);
             cut.map_err(StorageError::at("repair", &path))?;
         }
-        Ok(())
-    }
-
-    /// The frames of `entries` behind the present head, and the head behind them.
-    fn encode(&self, entries: &[(NonZeroU16, &[u8])]) -> (Vec<u8>, Head) {
-        let mut frames = Vec::new();
-        let mut head = self.head.clone();
-        for &(length, entry) in entries {
-            let index = head.tree.size();
-            head.tree.push(entry);
-            head.signature = self.signer.sign(head.tree.size(), head.tree.root());
-            encode(&mut frames, index, length, entry, &head.signature);
+        if state.signer.verifier() != state.head.keys.current() {
+            state.signer = match key_of(&self.dir, state.head.keys.current(), &*self.storage) {
+                Ok(signer) => signer,
+                Err(OpenError::Storage(error)) => return Err(error.into()),
+                Err(OpenError::Key(error)) => return Err(AppendError::Key(error)),
+                Err(_) => return Err(AppendError::Key(NoteError("others can read it"))),
+            };
         }
-        head.offset += frames.len() as u64;
-        (frames, head)
+        Ok(durable)
     }
 
-    /// Makes `frames` durable behind the present head, or not visible.
-    fn store(&mut self, frames: &[u8]) -> Result<(), AppendError> {
-        let path = self.dir.join("log");
-        let index = self.head.tree.size();
-        if let Err(error) = self.storage.write(&self.log, self.head.offset, frames) {
-            let source = StorageError::at("write to", &path)(error);
-            return Err(match self.storage.cut(&self.log, self.head.offset) {
-                Ok(()) => source.into(),
-                Err(_) => self.unconfirmed(index, source),
-            });
+    /// Tells others that the log is on disk up to `head`, and publishes its checkpoint. The caller holds
+    /// `sync` and `lock`.
+    ///
+    /// All of it repeats the log: a failure makes it older, not wrong.
+    pub(crate) fn announce(&self, state: &mut State, head: &Arc<Head>) {
+        if head.offset > state.confirmed.offset {
+            state.confirmed = Arc::clone(head);
         }
-        if let Err(error) = self.storage.sync(&self.log) {
-            // After a failed sync Linux may count pages as clean that never reached the disk. Cutting
-            // drops them, so that no later append builds on them.
-            let _ = self.storage.cut(&self.log, self.head.offset);
-            return Err(self.unconfirmed(index, StorageError::at("sync", &path)(error)));
-        }
-        Ok(())
-    }
-
-    fn unconfirmed(&mut self, index: u64, source: StorageError) -> AppendError {
-        self.closed = true;
-        AppendError::Unconfirmed { index, source }
-    }
-
-    /// Refreshes the published checkpoint. It only repeats the log: a failure makes it older, not wrong.
-    pub(crate) fn publish(&mut self) {
-        let note = self.checkpoint().to_string();
+        let durable = Durable { generation: state.generation, offset: head.offset };
+        let note = self.log.metadata().ok().and_then(|log| durable.encode(&log));
+        let _ = note.map(|note| self.storage.note(&self.dir.join("durable"), &note));
+        let note = state.checkpoint_of(head).to_string();
         let _ = self.storage.replace(&self.dir.join("checkpoint"), note.as_bytes());
+        self.keep(state, head);
     }
 
     /// Keeps the state of the tree when the kept one is far behind. A failure makes the next opening slower.
-    pub(crate) fn keep_head(&mut self) {
-        if self.head.offset - self.kept >= HEAD_EVERY_BYTES
-            && write_head(&mut *self.storage, &self.dir, &self.head).is_ok()
+    pub(crate) fn keep(&self, state: &mut State, head: &Head) {
+        if head.offset.saturating_sub(state.kept) >= HEAD_EVERY_BYTES
+            && !head.handed_over
+            && head.write(&*self.storage, &self.dir).is_ok()
         {
-            self.kept = self.head.offset;
+            state.kept = head.offset;
         }
+    }
+
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Ordering::SeqCst)
+    }
+}
+
+impl State {
+    pub(crate) fn checkpoint_of(&self, head: &Head) -> Checkpoint {
+        head.checkpoint().unwrap_or_else(|| {
+            let (key, root) = (self.signer.verifier(), head.tree.root());
+            Checkpoint::new(key, 0, root, None, &self.signer.sign(0, root, None))
+        })
     }
 }
 
 impl fmt::Debug for Ledger {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Ledger").field("dir", &self.dir).field("head", &self.head).finish_non_exhaustive()
+        let head = self.confirmed();
+        f.debug_struct("Ledger").field("dir", &self.dir).field("head", &head).finish_non_exhaustive()
     }
-}
-
-/// Each entry with its length, if all of them can be appended at once.
-fn measure<'a>(entries: &[&'a [u8]]) -> Result<Vec<(NonZeroU16, &'a [u8])>, AppendError> {
-    let mut measured = Vec::with_capacity(entries.len());
-    let mut bytes = 0;
-    for entry in entries {
-        let length = entry_length(entry).ok_or(AppendError::EntrySize { bytes: entry.len() })?;
-        bytes += frame_length(length);
-        measured.push((length, *entry));
-    }
-    if bytes > APPEND_BYTES_MAX { Err(AppendError::TooMuch { bytes }) } else { Ok(measured) }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::str::FromStr;
 
 use data_encoding::BASE64;
+
+use crate::base64::from_base64;
 use sha2::{Digest as _, Sha256};
 
 /// A SHA-256 hash in the tree of the ledger; its text form is padded standard base64.
@@ -22,11 +24,21 @@ impl TreeHash {
         &self.0
     }
 
-    fn leaf(entry: &[u8]) -> Self {
+    /// The hash with these bytes.
+    pub(crate) const fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
+        Self(bytes)
+    }
+
+    /// The root of the tree without entries: the hash of nothing.
+    pub(crate) fn empty() -> Self {
+        Self(Sha256::digest([]).into())
+    }
+
+    pub(crate) fn leaf(entry: &[u8]) -> Self {
         Self(Sha256::new().chain_update([0]).chain_update(entry).finalize().into())
     }
 
-    fn node(left: Self, right: Self) -> Self {
+    pub(crate) fn node(left: Self, right: Self) -> Self {
         Self(Sha256::new().chain_update([1]).chain_update(left.0).chain_update(right.0).finalize().into())
     }
 }
@@ -52,7 +64,7 @@ impl FromStr for TreeHash {
     type Err = TreeHashTextError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let bytes = BASE64.decode(text.as_bytes()).map_err(|_| TreeHashTextError)?;
+        let bytes = from_base64(text).ok_or(TreeHashTextError)?;
         bytes.try_into().map(Self).map_err(|_| TreeHashTextError)
     }
 }
@@ -82,9 +94,8 @@ impl Tree {
         &self.subtrees
     }
 
-    /// Adds one entry at the end.
-    pub(crate) fn push(&mut self, entry: &[u8]) {
-        let mut hash = TreeHash::leaf(entry);
+    /// Adds one entry, or one complete subtree where all are of the same size, by its hash.
+    pub(crate) fn push_hash(&mut self, mut hash: TreeHash) {
         for _ in 0..self.size.trailing_ones() {
             if let Some(left) = self.subtrees.pop() {
                 hash = TreeHash::node(left, hash);
@@ -99,7 +110,7 @@ impl Tree {
     /// Source: RFC 6962 section 2.1.
     pub(crate) fn root(&self) -> TreeHash {
         let joined = self.subtrees.iter().rev().copied().reduce(|right, left| TreeHash::node(left, right));
-        joined.unwrap_or_else(|| TreeHash(Sha256::digest([]).into()))
+        joined.unwrap_or_else(TreeHash::empty)
     }
 }
 
@@ -124,7 +135,7 @@ mod tests {
 
     fn tree(entries: &[Vec<u8>]) -> Tree {
         let mut tree = Tree::default();
-        entries.iter().for_each(|entry| tree.push(entry));
+        entries.iter().for_each(|entry| tree.push_hash(TreeHash::leaf(entry)));
         tree
     }
 
@@ -150,7 +161,7 @@ mod tests {
             "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
         );
         for (leaf, root) in steps {
-            tree.push(&HEXLOWER.decode(leaf.as_bytes()).unwrap());
+            tree.push_hash(TreeHash::leaf(&HEXLOWER.decode(leaf.as_bytes()).unwrap()));
             assert_eq!(HEXLOWER.encode(tree.root().as_bytes()), root, "size {}", tree.size());
         }
     }

@@ -1,33 +1,70 @@
 //! Opening and creating a ledger: its key, its log, and the state of its tree without reading all of it.
 
-use std::fmt::Write as _;
-use std::fs::{File, OpenOptions};
+use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Condvar, Mutex};
 
-use crate::error::{OpenError, ReadError, StorageError};
-use crate::frame::{MAGIC, Position, SIGNATURE_FROM_END};
-use crate::log::{Head, Ledger};
-use crate::merkle::Tree;
-use crate::note::{Checkpoint, NoteError, SIGNATURE_BYTES, Signer, VerifierKey, is_origin};
-use crate::read::{check_magic, read_checkpoint};
-use crate::storage::{Disk, Lock, Storage, create_dir, read_bounded, read_text};
+use data_encoding::BASE32_NOPAD;
+
+use crate::durable::Durable;
+use crate::error::{OpenError, StorageError};
+use crate::frame::{MAGIC, Version};
+use crate::head::Head;
+use crate::keys::Keys;
+use crate::log::{Ledger, State};
+use crate::note::{Checkpoint, NoteError, Signer, VerifierKey, is_origin};
+use crate::read::{read_checkpoint, version_of};
+use crate::storage::{Disk, Lock, Storage, create_dir, read_bounded};
+use crate::upgrade::upgrade;
 
 /// Longest key file: two names and two base64 fields fit several times.
 const KEY_BYTES_MAX: usize = 1024;
-/// Longest `head` file: 64 hashes in base64 and two numbers fit.
-const HEAD_BYTES_MAX: usize = 4096;
-/// First line of the file `head`.
-const HEAD_MAGIC: &str = "aseptic-ledger-head 1";
+/// Random bytes in the name of a new ledger: enough that no two in the world share one by accident.
+const NAME_BYTES: usize = 8;
+/// Characters of base 32 that these give.
+const NAME_CHARS: usize = 12;
+
+/// How a ledger is to be called.
+#[derive(Clone, Copy)]
+pub(crate) enum Name<'a> {
+    Exactly(&'a str),
+    /// A name of its own below this one, or this one for a ledger that has it.
+    Below(&'a str),
+}
+
+impl Name<'_> {
+    fn fits(self, origin: &str) -> bool {
+        match self {
+            Self::Exactly(name) => origin == name,
+            Self::Below(name) => {
+                origin.strip_prefix(name).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+            }
+        }
+    }
+
+    fn new_origin(self) -> io::Result<String> {
+        match self {
+            Self::Exactly(name) => Ok(name.to_owned()),
+            Self::Below(name) => {
+                let mut bytes = [0; NAME_BYTES];
+                getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
+                let text = BASE32_NOPAD.encode(&bytes).to_lowercase();
+                Ok(format!("{name}/{}", text.get(..NAME_CHARS).unwrap_or(&text)))
+            }
+        }
+    }
+}
 
 impl Ledger {
     /// Opens the ledger of `origin` in the directory `dir`, and creates what is missing of a new one.
     ///
     /// Blocks while another process appends. Creation is durable and can be interrupted at any point. Does
     /// not read the whole log: a cached state of the tree is used if the signature in the log covers
-    /// it, so the result is what reading everything would give.
+    /// it, so the result is what reading everything would give. A log of version 1 becomes one of version
+    /// 2, and a handover to another key that a crash interrupted is finished.
     ///
     /// # Errors
     /// - [`OpenError::Storage`]: the file system refused.
@@ -38,121 +75,220 @@ impl Ledger {
     ///
     /// Source: `docs/formats/ledger.md`.
     pub fn open(dir: &Path, origin: &str) -> Result<Self, OpenError> {
-        Self::open_on(dir, origin, Box::new(Disk))
+        Self::open_on(dir, Name::Exactly(origin), Arc::new(Disk))
     }
 
-    pub(crate) fn open_on(
-        dir: &Path,
-        origin: &str,
-        mut storage: Box<dyn Storage>,
-    ) -> Result<Self, OpenError> {
-        if !is_origin(origin) {
-            return Err(OpenError::Origin { origin: origin.to_owned() });
+    /// As [`Ledger::open`], with a name for a new ledger that no other one has: `family`, a slash and 12
+    /// random characters. One that is there may be called `family` itself, too.
+    ///
+    /// # Errors
+    /// As for [`Ledger::open`].
+    pub fn open_below(dir: &Path, family: &str) -> Result<Self, OpenError> {
+        Self::open_on(dir, Name::Below(family), Arc::new(Disk))
+    }
+
+    pub(crate) fn open_on(dir: &Path, name: Name<'_>, storage: Arc<dyn Storage>) -> Result<Self, OpenError> {
+        let (Name::Exactly(wanted) | Name::Below(wanted)) = name;
+        if !is_origin(wanted) {
+            return Err(OpenError::Origin { origin: wanted.to_owned() });
         }
         create_dir(dir).map_err(StorageError::at("create", dir))?;
-        let path = dir.join("lock");
-        let lock = Arc::new(Lock::create(&path).map_err(StorageError::at("open", &path))?);
-        let guard = Arc::clone(&lock);
-        let _held = guard.exclusive().map_err(StorageError::at("lock", &path))?;
+        let lock_at = |name: &str| {
+            let path = dir.join(name);
+            Lock::create(&path).map_err(StorageError::at("open", &path))
+        };
+        let (lock, sync) = (lock_at("lock")?, lock_at("sync")?);
+        let sync_held = sync.exclusive().map_err(StorageError::at("lock", &dir.join("sync")))?;
+        let lock_held = lock.exclusive().map_err(StorageError::at("lock", &dir.join("lock")))?;
 
-        let signer = open_key(dir, origin, &mut *storage)?;
-        let published = open_checkpoint(dir, signer.verifier())?;
-        let log = open_log(dir, published.as_ref(), &mut *storage)?;
-        let (head, kept) = find_head(dir, &log, &signer)?;
-        let mut ledger = Self { dir: dir.to_owned(), lock, log, signer, head, kept, storage, closed: false };
-        ledger.compare(published.as_ref())?;
-        ledger.keep_head();
+        let listed = Keys::read(dir)?.transpose().map_err(OpenError::Key)?;
+        let signer = open_key(dir, name, listed.as_ref(), &*storage)?;
+        let first = listed.as_ref().map_or(signer.verifier(), Keys::first).clone();
+        let published = open_checkpoint(dir)?;
+        let (mut log, version) = open_log(dir, published.as_ref(), &*storage)?;
+        let (mut head, mut kept) = Head::find(dir, &log, version, &first)?;
+        let signer = current_key(dir, signer, listed.as_ref(), &head, &*storage)?;
+        compare(published.as_ref(), &head)?;
+        if version == Version::One {
+            upgrade(dir, &log, head.offset, &*storage)?;
+            (log, _) = open_log(dir, published.as_ref(), &*storage)?;
+            (head, kept) = Head::find(dir, &log, Version::Two, &first)?;
+        }
+        let head = Arc::new(head);
+        drop((sync_held, lock_held));
+        let state = State {
+            head: Head::clone(&head),
+            confirmed: Arc::new(Head::empty(first)),
+            generation: 0,
+            signer,
+            kept,
+            turn: false,
+        };
+        let ledger = Self {
+            dir: dir.to_owned(),
+            lock,
+            sync,
+            log,
+            storage,
+            queue: Mutex::default(),
+            state: Mutex::new(state),
+            turn_ended: Condvar::new(),
+            closed: AtomicBool::new(false),
+        };
+        ledger.settle(published.as_ref())?;
         Ok(ledger)
     }
 
-    /// Compares the log with the published checkpoint, and brings an older one up to date.
-    fn compare(&mut self, published: Option<&Checkpoint>) -> Result<(), OpenError> {
-        let found = self.size();
-        match published {
-            Some(checkpoint) if checkpoint.size() > found => {
-                Err(OpenError::Truncated { acknowledged: checkpoint.size(), found })
-            }
-            Some(checkpoint) if checkpoint.size() == found => {
-                let other = NoteError("the checkpoint has another root than the log");
-                if checkpoint.root() == self.root() { Ok(()) } else { Err(OpenError::Checkpoint(other)) }
-            }
-            _ => {
-                // Frames beyond the checkpoint were left by a process that died before it could sync them.
-                let path = self.dir.join("log");
-                self.storage.sync(&self.log).map_err(StorageError::at("sync", &path))?;
-                self.publish();
-                Ok(())
-            }
+    /// Makes sure that what was found is on disk, and that the checkpoint says so.
+    fn settle(&self, published: Option<&Checkpoint>) -> Result<(), OpenError> {
+        let at = |name| self.dir.join(name);
+        let _sync = self.sync.exclusive().map_err(StorageError::at("lock", &at("sync")))?;
+        let mut state = self.state();
+        let _held = self.lock.exclusive().map_err(StorageError::at("lock", &at("lock")))?;
+        let log = self.log.metadata().map_err(StorageError::at("measure", &at("log")))?;
+        let durable = Durable::read(&self.dir, &log).map_err(StorageError::at("read", &at("durable")))?;
+        state.generation = durable.generation;
+        if log.len() < state.head.offset {
+            // Taken back by another process a moment ago; what is left is found anew by the next append.
+            return Err(StorageError::at("open", &at("log"))(io::ErrorKind::ResourceBusy.into()).into());
         }
+        let head = Arc::new(state.head.clone());
+        // Frames beyond may have been left by a process that died before it could sync them.
+        if durable.offset < head.offset {
+            self.storage.sync(&self.log).map_err(StorageError::at("sync", &at("log")))?;
+        }
+        state.confirmed = Arc::clone(&head);
+        if durable.offset < head.offset || published.is_none_or(|note| note.size() < head.tree.size()) {
+            self.announce(&mut state, &head);
+        } else {
+            self.keep(&mut state, &head);
+        }
+        Ok(())
     }
 }
 
+/// Compares the log with the published checkpoint.
+fn compare(published: Option<&Checkpoint>, head: &Head) -> Result<(), OpenError> {
+    let (Some(checkpoint), found) = (published, head.tree.size()) else { return Ok(()) };
+    if !head.keys.iter().any(|key| checkpoint.is_signed_by(key)) {
+        let other = NoteError("the checkpoint was not signed by a key of the ledger");
+        return Err(OpenError::Checkpoint(other));
+    }
+    if checkpoint.size() > found {
+        return Err(OpenError::Truncated { acknowledged: checkpoint.size(), found });
+    }
+    if checkpoint.size() == found && checkpoint.root() != head.tree.root() {
+        return Err(OpenError::Checkpoint(NoteError("the checkpoint has another root than the log")));
+    }
+    Ok(())
+}
+
 /// The key of the ledger; made now if there is no ledger yet.
-fn open_key(dir: &Path, origin: &str, storage: &mut dyn Storage) -> Result<Signer, OpenError> {
+fn open_key(
+    dir: &Path,
+    name: Name<'_>,
+    listed: Option<&Keys>,
+    storage: &dyn Storage,
+) -> Result<Signer, OpenError> {
     let path = dir.join("key");
-    let public_path = dir.join("verifier");
-    let public = read_text(&public_path, KEY_BYTES_MAX).map_err(StorageError::at("read", &public_path))?;
-    let signer = match File::open(&path) {
-        Ok(file) => read_key(&file, &path)?,
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(StorageError::at("open", &path)(error).into());
-        }
-        Err(_) if public.is_some() || dir.join("log").exists() => {
+    let signer = match read_key(&path)? {
+        Some(signer) => signer,
+        None if listed.is_some() || dir.join("log").exists() => {
             return Err(OpenError::Key(NoteError("there is a ledger but no file `key`")));
         }
-        Err(_) => {
-            let signer = Signer::generate(origin).map_err(StorageError::at("make", &path))?;
+        None => {
+            let signer = name.new_origin().and_then(|origin| Signer::generate(&origin));
+            let signer = signer.map_err(StorageError::at("make", &path))?;
             let text = signer.to_text() + "\n";
             storage.create(&path, text.as_bytes()).map_err(StorageError::at("create", &path))?;
             signer
         }
     };
-    let found = signer.verifier();
-    if found.name() != origin {
-        return Err(OpenError::OtherOrigin { found: found.name().to_owned(), wanted: origin.to_owned() });
+    let found = signer.verifier().name();
+    if !name.fits(found) {
+        let (Name::Exactly(wanted) | Name::Below(wanted)) = name;
+        return Err(OpenError::OtherOrigin { found: found.to_owned(), wanted: wanted.to_owned() });
     }
-    match public {
-        Some(text) if text == format!("{found}\n") => {}
-        Some(_) => return Err(OpenError::Key(NoteError("the files `key` and `verifier` do not match"))),
-        None => {
-            let text = format!("{found}\n");
-            let created = storage.create(&public_path, text.as_bytes());
-            created.map_err(StorageError::at("create", &public_path))?;
-        }
+    if listed.is_none() && !dir.join("log").exists() {
+        let path = dir.join("verifier");
+        let text = format!("{}\n", signer.verifier());
+        storage.create(&path, text.as_bytes()).map_err(StorageError::at("create", &path))?;
     }
     Ok(signer)
 }
 
-fn read_key(file: &File, path: &Path) -> Result<Signer, OpenError> {
+/// The key in force at the end of the log, which is `signer` unless a handover was interrupted; finishes
+/// that. Removes the key of one that did not take place, and lists the keys of the log in `verifier`.
+fn current_key(
+    dir: &Path,
+    signer: Signer,
+    listed: Option<&Keys>,
+    head: &Head,
+    storage: &dyn Storage,
+) -> Result<Signer, OpenError> {
+    if listed.is_some_and(|listed| !listed.begin(&head.keys)) {
+        return Err(OpenError::Key(NoteError("the file `verifier` lists keys that the log does not know")));
+    }
+    let current = head.keys.current();
+    let signer = if signer.verifier() == current { signer } else { key_of(dir, current, storage)? };
+    let left = dir.join("key.next");
+    match fs::remove_file(&left) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(StorageError::at("remove", &left)(error).into());
+        }
+        _ => {}
+    }
+    if listed != Some(&head.keys) {
+        let path = dir.join("verifier");
+        let created = storage.create(&path, head.keys.to_string().as_bytes());
+        created.map_err(StorageError::at("create", &path))?;
+    }
+    Ok(signer)
+}
+
+/// The private key of `wanted`, from `key`, or from `key.next`, which then becomes `key`.
+pub(crate) fn key_of(dir: &Path, wanted: &VerifierKey, storage: &dyn Storage) -> Result<Signer, OpenError> {
+    let (path, next) = (dir.join("key"), dir.join("key.next"));
+    if let Some(signer) = read_key(&path)?.filter(|signer| signer.verifier() == wanted) {
+        return Ok(signer);
+    }
+    match read_key(&next)? {
+        Some(signer) if signer.verifier() == wanted => {
+            storage.install(&next, &path).map_err(StorageError::at("install", &path))?;
+            Ok(signer)
+        }
+        _ => Err(OpenError::Key(NoteError("the file `key` is not the key that the log ends with"))),
+    }
+}
+
+/// The key in the file `path`, if there is one.
+fn read_key(path: &Path) -> Result<Option<Signer>, OpenError> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        file => file.map_err(StorageError::at("open", path))?,
+    };
     let metadata = file.metadata().map_err(StorageError::at("measure", path))?;
     let mode = metadata.permissions().mode() & 0o7777;
     if mode & 0o077 != 0 {
         return Err(OpenError::KeyExposed { mode });
     }
-    let text = read_bounded(file, KEY_BYTES_MAX).map_err(StorageError::at("read", path))?;
+    let text = read_bounded(&file, KEY_BYTES_MAX).map_err(StorageError::at("read", path))?;
     let text = text.strip_suffix('\n').ok_or(OpenError::Key(NoteError("the file `key` is not one line")))?;
-    Signer::from_text(text).map_err(OpenError::Key)
+    Signer::from_text(text).map(Some).map_err(OpenError::Key)
 }
 
 /// The published checkpoint; nothing where it is missing or cannot be read as one.
-fn open_checkpoint(dir: &Path, key: &VerifierKey) -> Result<Option<Checkpoint>, OpenError> {
-    let Some(text) = read_checkpoint(dir)? else { return Ok(None) };
+fn open_checkpoint(dir: &Path) -> Result<Option<Checkpoint>, OpenError> {
     // A power failure may leave an odd mixture, and whoever could write one could also remove the file.
-    let Ok(checkpoint) = text.parse::<Checkpoint>() else { return Ok(None) };
-    if !checkpoint.is_signed_by(key) {
-        return Err(OpenError::Checkpoint(NoteError(
-            "the checkpoint was not signed by the key of the ledger",
-        )));
-    }
-    Ok(Some(checkpoint))
+    Ok(read_checkpoint(dir)?.and_then(|text| text.parse().ok()))
 }
 
 /// The log, open for reading and writing; created empty unless entries were acknowledged.
 fn open_log(
     dir: &Path,
     published: Option<&Checkpoint>,
-    storage: &mut dyn Storage,
-) -> Result<File, OpenError> {
+    storage: &dyn Storage,
+) -> Result<(File, Version), OpenError> {
     let path = dir.join("log");
     let open = || OpenOptions::new().read(true).write(true).open(&path);
     let log = match open() {
@@ -166,47 +302,6 @@ fn open_log(
         opened => opened,
     };
     let log = log.map_err(StorageError::at("open", &path))?;
-    check_magic(&log, &path)?;
-    Ok(log)
-}
-
-/// The head of the log, and the offset of the cached one that it was found from.
-fn find_head(dir: &Path, log: &File, signer: &Signer) -> Result<(Head, u64), ReadError> {
-    let path = dir.join("log");
-    let end = log.metadata().map_err(StorageError::at("measure", &path))?.len();
-    if let Some(mut head) = read_head(dir, log, signer.verifier()) {
-        let kept = head.offset;
-        if head.advance(log, end, signer.verifier()).is_ok() {
-            return Ok((head, kept));
-        }
-        // Whatever is wrong there is found again, and named, by reading everything.
-    }
-    let mut head = Head::empty(signer);
-    head.advance(log, end, signer.verifier()).map_err(|error| error.at(&path))?;
-    Ok((head, Position::START.offset))
-}
-
-/// Keeps the state of the tree, so that the next opening reads only what follows.
-pub(crate) fn write_head(storage: &mut dyn Storage, dir: &Path, head: &Head) -> io::Result<()> {
-    let mut text = format!("{HEAD_MAGIC}\n{} {}\n", head.tree.size(), head.offset);
-    for hash in head.tree.subtrees() {
-        let _ = writeln!(text, "{hash}");
-    }
-    storage.replace(&dir.join("head"), text.as_bytes())
-}
-
-/// The kept state of the tree, if there is one and the signature at its place in the log covers it.
-fn read_head(dir: &Path, log: &File, key: &VerifierKey) -> Option<Head> {
-    let text = read_text(&dir.join("head"), HEAD_BYTES_MAX).ok()??;
-    let mut lines = text.lines();
-    if lines.next()? != HEAD_MAGIC {
-        return None;
-    }
-    let (size, offset) = lines.next()?.split_once(' ')?;
-    let offset: u64 = offset.parse().ok()?;
-    let subtrees = lines.map(|line| line.parse().ok()).collect::<Option<_>>()?;
-    let tree = Tree::from_parts(size.parse().ok()?, subtrees)?;
-    let mut signature = [0; SIGNATURE_BYTES];
-    log.read_exact_at(&mut signature, offset.checked_sub(SIGNATURE_FROM_END)?).ok()?;
-    key.accepts(tree.size(), tree.root(), &signature).then_some(Head { tree, offset, signature })
+    let version = version_of(&log, &path)?;
+    Ok((log, version))
 }

@@ -13,21 +13,40 @@ const MODE: u32 = 0o600;
 /// Every step that changes a ledger.
 ///
 /// The defaults are the real thing. An error says nothing about whether the step took effect.
-pub(crate) trait Storage: Send {
+pub(crate) trait Storage: Send + Sync {
     /// Writes `bytes` at `offset` of the log; on disk only after [`Storage::sync`].
-    fn write(&mut self, log: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
+    fn write(&self, log: &File, offset: u64, bytes: &[u8]) -> io::Result<()> {
         log.write_all_at(bytes, offset)
     }
 
     /// Blocks until all of the log is on disk (`fdatasync(2)`, which includes the size of the file).
-    fn sync(&mut self, log: &File) -> io::Result<()> {
+    fn sync(&self, log: &File) -> io::Result<()> {
         log.sync_data()
     }
 
     /// Cuts the log to `length` bytes, on disk when this returns.
-    fn cut(&mut self, log: &File, length: u64) -> io::Result<()> {
+    fn cut(&self, log: &File, length: u64) -> io::Result<()> {
         log.set_len(length)?;
         log.sync_data()
+    }
+
+    /// Cuts the log to `length` bytes; on disk only after [`Storage::sync`].
+    fn shorten(&self, log: &File, length: u64) -> io::Result<()> {
+        log.set_len(length)
+    }
+
+    /// Notes how far the log is on disk, in the file `path` of a few bytes. Not durable.
+    fn note(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(MODE).open(path)?;
+        file.write_all_at(bytes, 0)
+    }
+
+    /// Puts the written file `temporary` in the place of `path`, durably: after a crash one or the other is
+    /// there in full.
+    fn install(&self, temporary: &Path, path: &Path) -> io::Result<()> {
+        File::open(temporary)?.sync_all()?;
+        fs::rename(temporary, path)?;
+        sync_parent(path)
     }
 
     /// Makes `bytes` the content of `path`, atomically for every process that reads under the lock, but not
@@ -35,7 +54,7 @@ pub(crate) trait Storage: Send {
     ///
     /// Exchanges the file with the one before it: a plain rename over a file makes ext4 write the new one
     /// out at once (`auto_da_alloc`), which doubles the time of a durable append.
-    fn replace(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fn replace(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let temporary = path.with_extension("tmp");
         let file = OpenOptions::new().write(true).create(true).truncate(false).mode(MODE).open(&temporary)?;
         file.write_all_at(bytes, 0)?;
@@ -49,13 +68,9 @@ pub(crate) trait Storage: Send {
     }
 
     /// Creates `path` with the content `bytes`: after a crash it is there in full or not at all.
-    fn create(&mut self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+    fn create(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
         let temporary = path.with_extension("tmp");
-        match fs::remove_file(&temporary) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(&temporary)?;
+        let mut file = create_new(&temporary)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
@@ -67,6 +82,15 @@ pub(crate) trait Storage: Send {
 pub(crate) struct Disk;
 
 impl Storage for Disk {}
+
+/// A new file at `path`, in the place of one that a crash left there.
+pub(crate) fn create_new(path: &Path) -> io::Result<File> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    OpenOptions::new().read(true).write(true).create_new(true).mode(MODE).open(path)
+}
 
 /// Creates the directory `dir` and its parents, each durably, unless they are there.
 pub(crate) fn create_dir(dir: &Path) -> io::Result<()> {
@@ -96,12 +120,18 @@ pub(crate) fn read_text(path: &Path, limit: usize) -> io::Result<Option<String>>
 /// The text of `file`, for a strict parser: what is not UTF-8 is replaced, and of a file longer than `limit`
 /// only one byte more than that is read.
 pub(crate) fn read_bounded(file: &File, limit: usize) -> io::Result<String> {
-    let mut bytes = Vec::new();
-    file.take(limit as u64 + 1).read_to_end(&mut bytes)?;
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok(String::from_utf8_lossy(&read_some(file, limit)?).into_owned())
 }
 
-/// The lock of a ledger: one appender, or any number of readers that ask how far the log goes.
+/// The bytes of `file`; of one longer than `limit` only one byte more than that.
+pub(crate) fn read_some(file: &File, limit: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(limit as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// A lock of a ledger: `lock` for one who writes, or any number of readers that ask how far the log goes;
+/// `sync` for one who brings it to the disk. Whoever takes both takes `sync` first.
 ///
 /// Excludes other processes and other handles of this one. Source: `flock(2)`.
 #[derive(Debug)]

@@ -1,22 +1,19 @@
-//! Proving a ledger: every frame, every signature, and the checkpoints that others hold.
+//! Proving a ledger: every frame, the signatures that cover them, and the checkpoints that others hold.
 
 use std::fs::File;
-use std::num::NonZero;
-use std::panic::resume_unwind;
 use std::path::Path;
-use std::thread;
 
 use crate::error::{ReadError, Reference, StorageError, VerifyError};
-use crate::frame::{Damage, Frames, Position};
-use crate::merkle::{Tree, TreeHash};
-use crate::note::{Checkpoint, NOTE_BYTES_MAX, NoteError, SIGNATURE_BYTES, VerifierKey};
+use crate::frame::{Damage, FrameError, Frames, Version};
+use crate::head::Head;
+use crate::keys::Keys;
+use crate::merkle::TreeHash;
+use crate::note::{Checkpoint, NoteError, VerifierKey};
 use crate::read::{Settled, settled};
-use crate::storage::read_text;
+use crate::suspect::named;
 
-/// How many signatures are gathered before they are checked: bounds memory at about a megabyte.
-const CLAIMS_MAX: usize = 8192;
-/// Fewest signatures that are worth a thread of their own.
-const CLAIMS_PER_THREAD_MIN: usize = 64;
+/// Commits between two looks at a signature when the first wrong one is searched: few enough to remember.
+const STRIDE: usize = 4096;
 
 /// What was proven of a ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,8 +25,11 @@ pub struct Verified {
     /// The signed statement of both, to be kept elsewhere; none for a log that is empty and was never
     /// published.
     pub checkpoint: Option<Checkpoint>,
-    /// The key that signed. Whoever trusts the result must know this key from elsewhere.
+    /// The key that signs the next entry.
     pub verifier: VerifierKey,
+    /// All keys, the oldest first; each named its successor. Whoever trusts the result must know the first
+    /// from elsewhere.
+    pub keys: Vec<VerifierKey>,
     /// Bytes at the end that a crash left of an append that was never acknowledged; usually 0.
     pub torn_tail: u64,
     /// Entries that the published checkpoint acknowledges. Without one, and without a kept checkpoint, a
@@ -39,15 +39,19 @@ pub struct Verified {
 
 /// Proves that no entry of the ledger in `dir` was altered, removed, inserted or moved.
 ///
-/// Checks the checksum, index and signature of every entry, and that the published checkpoint and the one
-/// that the caller `kept`, if any, are of this log. Reads the whole log once. Needs no private key and
-/// writes nothing, so it works on a read-only copy; entries appended meanwhile are not looked at.
+/// Checks the checksum and index of every commit, the tree of all entries, the signature of the last commit,
+/// which covers all of them, and that of each handover to another key; and that the published checkpoint
+/// and the one that the caller `kept`, if any, are of this log. If a signature is wrong, the others are
+/// checked until the first wrong one is found. Reads the whole log once, with little memory. Needs no
+/// private key and writes nothing, so it works on a read-only copy; entries appended meanwhile are not looked
+/// at.
 ///
 /// Someone who holds the private key can write another history and sign it: only a kept checkpoint shows it.
 ///
 /// # Errors
 /// - [`VerifyError::Log`]: an entry is not what was written ([`ReadError::Broken`] names the first such
-///   entry), or the log cannot be read.
+///   entry, or the first of those that were appended together with it, where the
+///   tiles do not tell), or the log cannot be read.
 /// - [`VerifyError::Verifier`], [`VerifyError::Checkpoint`], [`VerifyError::Key`]: the files do not belong
 ///   together, or the key was replaced.
 /// - [`VerifyError::Truncated`]: entries were removed from the end.
@@ -55,118 +59,196 @@ pub struct Verified {
 ///
 /// Source: `docs/formats/ledger.md`, verifying; RFC 6962 section 2.1.
 pub fn verify(dir: &Path, kept: Option<&Checkpoint>) -> Result<Verified, VerifyError> {
-    let path = dir.join("verifier");
-    let text = read_text(&path, NOTE_BYTES_MAX).map_err(StorageError::at("read", &path));
-    let text = text.map_err(ReadError::from)?.unwrap_or_default();
-    let line = text.strip_suffix('\n').ok_or(VerifyError::Verifier(NoteError("it is not one line")))?;
-    let verifier: VerifierKey = line.parse().map_err(VerifyError::Verifier)?;
+    let listed = listed_keys(dir)?;
+    let settled = settled(dir)?;
+    let start = Head::empty(listed.first().clone());
+    prove(dir, &listed, settled, start, kept)
+}
 
-    let Settled { log, length, checkpoint } = settled(dir)?;
+/// The verifier keys of the directory.
+pub(crate) fn listed_keys(dir: &Path) -> Result<Keys, VerifyError> {
+    let listed = Keys::read(dir).map_err(ReadError::from)?;
+    listed.unwrap_or(Err(NoteError("it is missing"))).map_err(VerifyError::Verifier)
+}
+
+/// As [`verify`], from `start` on, which is where the log has the entries of `since`.
+pub(crate) fn prove_from(
+    dir: &Path,
+    listed: &Keys,
+    settled: Settled,
+    start: Head,
+    since: &Checkpoint,
+) -> Result<Verified, VerifyError> {
+    let verified = prove(dir, listed, settled, start, Some(since))?;
+    let checkpoint = verified.checkpoint.or_else(|| Some(since.clone()));
+    Ok(Verified { checkpoint, ..verified })
+}
+
+fn prove(
+    dir: &Path,
+    listed: &Keys,
+    settled: Settled,
+    start: Head,
+    kept: Option<&Checkpoint>,
+) -> Result<Verified, VerifyError> {
+    let Settled { log, version, length, checkpoint } = settled;
     let published = checkpoint.map(|text| text.parse()).transpose().map_err(VerifyError::Checkpoint)?;
-    let mut references = Vec::new();
-    for (reference, checkpoint) in [(Reference::Published, published.as_ref()), (Reference::Kept, kept)] {
-        let Some(checkpoint) = checkpoint else { continue };
-        if !checkpoint.is_signed_by(&verifier) {
-            return Err(VerifyError::Key { reference });
-        }
-        references.push(Mark { reference, checkpoint, holds: false });
-    }
+    let mut marks: Vec<_> = [(Reference::Published, published.as_ref()), (Reference::Kept, kept)]
+        .into_iter()
+        .filter_map(|(reference, checkpoint)| Some(Mark::new(reference, checkpoint?)))
+        .collect();
 
-    let scan = Scan::run(&dir.join("log"), &log, length, &verifier, &mut references)?;
-    let entries = scan.tree.size();
-    for Mark { reference, checkpoint, holds } in references {
-        let acknowledged = checkpoint.size();
-        if acknowledged > entries {
-            return Err(VerifyError::Truncated { reference, acknowledged, found: entries });
+    let scan = Scan { dir, log: &log, version, length };
+    let (head, left) = scan.run(start, &mut marks).map_err(|error| {
+        // A log that is signed by others says nothing; a checkpoint that is says whose it is.
+        let foreign = marks.iter().find(|mark| !listed.iter().any(|key| mark.checkpoint.is_signed_by(key)));
+        match (&error, foreign) {
+            (ReadError::Broken { damage: Damage::Signature, .. }, Some(mark)) => {
+                VerifyError::Key { reference: mark.reference }
+            }
+            _ => error.into(),
         }
-        if !holds {
-            return Err(VerifyError::RolledBack { reference, size: acknowledged });
-        }
+    })?;
+    for mark in &marks {
+        mark.judge(&head)?;
     }
-    let root = scan.tree.root();
-    let last = scan.last.map(|signature| Checkpoint::new(&verifier, entries, root, &signature));
-    let published_size = published.as_ref().map(Checkpoint::size);
-    let checkpoint = last.or(published);
-    Ok(Verified { entries, root, checkpoint, verifier, torn_tail: scan.left, published: published_size })
+    if !listed.begin(&head.keys) {
+        return Err(VerifyError::Verifier(NoteError("it lists keys that the log does not know")));
+    }
+    Ok(Verified {
+        entries: head.tree.size(),
+        root: head.tree.root(),
+        checkpoint: head.checkpoint().or_else(|| published.clone()),
+        verifier: head.keys.current().clone(),
+        keys: head.keys.iter().cloned().collect(),
+        torn_tail: left,
+        published: published.as_ref().map(Checkpoint::size),
+    })
 }
 
 /// A checkpoint that the log must pass through.
 struct Mark<'a> {
     reference: Reference,
     checkpoint: &'a Checkpoint,
+    /// Whether the log has this root at this size.
     holds: bool,
+    /// Whether the key that was in force at this size signed it.
+    signed: Option<bool>,
 }
 
-/// What reading a whole log gives.
-struct Scan {
-    tree: Tree,
-    last: Option<[u8; SIGNATURE_BYTES]>,
-    left: u64,
+impl<'a> Mark<'a> {
+    fn new(reference: Reference, checkpoint: &'a Checkpoint) -> Self {
+        Self { reference, checkpoint, holds: false, signed: None }
+    }
+
+    /// Looks at the log where it has as many entries as the checkpoint.
+    fn pass(&mut self, head: &Head) {
+        if self.checkpoint.size() == head.tree.size() {
+            self.holds = self.checkpoint.root() == head.tree.root();
+            let keys = [head.signed_by(), head.keys.current()];
+            self.signed = Some(keys.into_iter().any(|key| self.checkpoint.is_signed_by(key)));
+        }
+    }
+
+    fn judge(&self, head: &Head) -> Result<(), VerifyError> {
+        let Self { reference, checkpoint, .. } = *self;
+        // Where the log never had that size, any key of it will do.
+        let by_any = || head.keys.iter().any(|key| checkpoint.is_signed_by(key));
+        if !self.signed.unwrap_or_else(by_any) {
+            return Err(VerifyError::Key { reference });
+        }
+        let (acknowledged, found) = (checkpoint.size(), head.tree.size());
+        if acknowledged > found {
+            return Err(VerifyError::Truncated { reference, acknowledged, found });
+        }
+        if self.holds { Ok(()) } else { Err(VerifyError::RolledBack { reference, size: acknowledged }) }
+    }
 }
 
-impl Scan {
-    fn run(
-        path: &Path,
-        log: &File,
-        length: u64,
-        verifier: &VerifierKey,
-        marks: &mut [Mark<'_>],
-    ) -> Result<Self, ReadError> {
-        let mut frames = Frames::new(log, Position::START, length).map_err(StorageError::at("read", path))?;
-        let mut tree = Tree::default();
-        let mut claims = Vec::new();
-        let mut last = None;
-        loop {
-            for mark in marks.iter_mut().filter(|mark| mark.checkpoint.size() == tree.size()) {
-                mark.holds = mark.checkpoint.root() == tree.root();
-            }
+/// The log that is read.
+struct Scan<'a> {
+    dir: &'a Path,
+    log: &'a File,
+    version: Version,
+    length: u64,
+}
+
+impl Scan<'_> {
+    /// Reads on from `start` to the end; the bytes that are left there are of no frame.
+    fn run(&self, start: Head, marks: &mut [Mark<'_>]) -> Result<(Head, u64), ReadError> {
+        let path = self.dir.join("log");
+        let mut frames = self.frames(&start)?;
+        let mut head = start.clone();
+        let ended = loop {
+            marks.iter_mut().for_each(|mark| mark.pass(&head));
             let step = frames.advance();
-            if !matches!(step, Ok(Some(_))) || claims.len() == CLAIMS_MAX {
-                // The entries up to here come first, so that the lowest damaged one is named.
-                check_claims(&claims, verifier)?;
-                claims.clear();
+            let Ok(Some(commit)) = step else { break step.map(drop) };
+            if let Err(error) = head.push(&commit) {
+                break Err(error);
             }
-            let Some(frame) = step.map_err(|error| error.at(path))? else { break };
-            tree.push(&frame.entry);
-            claims.push(Claim { index: frame.index, root: tree.root(), signature: frame.signature });
-            last = Some(frame.signature);
+        };
+        // What precedes comes first, so that the lowest damaged entry is named.
+        let before = match &ended {
+            Err(FrameError::Broken { damage: Damage::Signature, .. }) => ended,
+            _ => head.check().and(ended),
+        };
+        match before {
+            Err(FrameError::Broken { damage: Damage::Signature, .. }) => Err(self.first_wrong(start)?),
+            other => other
+                .map_err(|error| named(error, self.dir, self.log, head.position()).at(&path))
+                .map(|()| (head, frames.left())),
         }
-        Ok(Self { tree, last, left: frames.left() })
+    }
+
+    fn frames(&self, from: &Head) -> Result<Frames<&File>, ReadError> {
+        let frames = Frames::new(self.log, self.version, from.position(), self.length);
+        Ok(frames.map_err(StorageError::at("read", &self.dir.join("log")))?)
+    }
+
+    /// Names the first commit whose signature is wrong: goes on in strides, and commit by commit through the
+    /// first stride that ends with a wrong one.
+    fn first_wrong(&self, start: Head) -> Result<ReadError, ReadError> {
+        let path = self.dir.join("log");
+        let mut base = start;
+        loop {
+            let mut head = base.clone();
+            let stride = self.walk(&mut head, Check::Last)?;
+            let Err(error) = stride else {
+                if head.offset == base.offset {
+                    // Only if the file changes while it is read.
+                    return Err(ReadError::Broken { index: head.tree.size(), damage: Damage::Signature });
+                }
+                base = head;
+                continue;
+            };
+            let first = self.walk(&mut base, Check::Each)?.err();
+            return Ok(first.unwrap_or(error).at(&path));
+        }
+    }
+
+    /// Goes on by at most [`STRIDE`] commits.
+    fn walk(&self, head: &mut Head, check: Check) -> Result<Result<(), FrameError>, ReadError> {
+        let mut frames = self.frames(head)?;
+        for _ in 0..STRIDE {
+            let commit = match frames.advance() {
+                Ok(Some(commit)) => commit,
+                ended => return Ok(head.check().and(ended.map(drop))),
+            };
+            let pushed = head.push(&commit).and_then(|()| match check {
+                Check::Each => head.check(),
+                Check::Last => Ok(()),
+            });
+            if pushed.is_err() {
+                return Ok(pushed);
+            }
+        }
+        Ok(head.check())
     }
 }
 
-/// What the signature of one entry says.
-struct Claim {
-    index: u64,
-    root: TreeHash,
-    signature: [u8; SIGNATURE_BYTES],
-}
-
-/// Checks signatures on all processors; the error names the first entry whose signature is wrong.
-fn check_claims(claims: &[Claim], verifier: &VerifierKey) -> Result<(), ReadError> {
-    let first_wrong = |claims: &[Claim]| {
-        let wrong =
-            claims.iter().find(|claim| !verifier.accepts(claim.index + 1, claim.root, &claim.signature));
-        wrong.map(|claim| claim.index)
-    };
-    let threads = thread::available_parallelism().map_or(1, NonZero::get);
-    let share = claims.len().div_ceil(threads).max(CLAIMS_PER_THREAD_MIN);
-    let (own, others) = claims.split_at_checked(share).unwrap_or((claims, &[]));
-    let wrong = thread::scope(|scope| {
-        let mut workers = Vec::new();
-        let mut wrong = None;
-        for claims in others.chunks(share) {
-            // Where no thread can be started, the work is done here.
-            match thread::Builder::new().spawn_scoped(scope, move || first_wrong(claims)) {
-                Ok(worker) => workers.push(worker),
-                Err(_) => wrong = wrong.or_else(|| first_wrong(claims)),
-            }
-        }
-        let found = workers.into_iter().filter_map(|w| w.join().unwrap_or_else(|panic| resume_unwind(panic)));
-        first_wrong(own).into_iter().chain(wrong).chain(found).min()
-    });
-    match wrong {
-        Some(index) => Err(ReadError::Broken { index, damage: Damage::Signature }),
-        None => Ok(()),
-    }
+/// Which signatures are checked on the way.
+#[derive(Clone, Copy)]
+enum Check {
+    Each,
+    Last,
 }

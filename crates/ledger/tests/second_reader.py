@@ -12,7 +12,7 @@ import pathlib
 import struct
 import sys
 
-MAGIC = b"aseptic-ledger 1\n"
+MAGIC = b"aseptic-ledger 2\n"
 
 
 def sha256(data):
@@ -20,21 +20,41 @@ def sha256(data):
 
 
 def frames(log):
-    """The entries; stops at an incomplete last frame."""
+    """Commits: their entries and the new key of a handover; stops at an incomplete last frame."""
     if not log.startswith(MAGIC):
-        sys.exit("not a ledger of version 1")
+        sys.exit("not a ledger of version 2")
     at, index = len(MAGIC), 0
-    while at + 16 <= len(log):
-        found, length, check = struct.unpack_from("<QH6s", log, at)
-        if sha256(log[at : at + 10])[:6] != check or length == 0 or found != index:
+    while at + 24 <= len(log):
+        header = log[at : at + 24]
+        first, length, count, kind, check = struct.unpack("<QIHH8s", header)
+        if sha256(header[:16])[:8] != check or first != index or count == 0 or kind > 1:
             sys.exit(f"broken at entry {index}: header")
-        end = at + 16 + length + 64 + 16
+        end = at + 24 + length + 64 + 16
         if end > len(log):
             break
-        if sha256(log[at : end - 16])[:16] != log[end - 16 : end]:
+        body, signature, check = log[at + 24 : end - 80], log[end - 80 : end - 16], log[end - 16 : end]
+        key = body[len(body) - 32 :] if kind == 1 else b""
+        body = body[: len(body) - len(key)]
+        entries = []
+        while body:
+            size = int.from_bytes(body[:2], "little")
+            entries.append(body[2 : 2 + size])
+            body = body[2 + size :]
+        hashes = b"".join(leaf(entry) for entry in entries)
+        if len(entries) != count or sha256(header + hashes + key + signature)[:16] != check:
             sys.exit(f"broken at entry {index}: checksum")
-        yield log[at + 16 : at + 16 + length]
-        at, index = end, index + 1
+        yield entries, key
+        at, index = end, index + count
+
+
+def leaf(entry):
+    return sha256(b"\x00" + entry)
+
+
+def key_line(name, key):
+    """The text form of a verifier key."""
+    number = sha256(name.encode() + b"\n\x01" + key)[:4].hex()
+    return f"{name}+{number}+{base64.b64encode(bytes([1]) + key).decode()}"
 
 
 def root(leaves):
@@ -48,13 +68,21 @@ def root(leaves):
 
 
 directory = pathlib.Path(sys.argv[1])
-leaves = [sha256(b"\x00" + entry) for entry in frames((directory / "log").read_bytes())]
+keys = (directory / "verifier").read_text().splitlines()
+name = keys[0].split("+")[0]
+leaves, known = [], keys[:1]
+for entries, key in frames((directory / "log").read_bytes()):
+    leaves += [leaf(entry) for entry in entries]
+    known += [key_line(name, key)] if key else []
 text = base64.b64encode(root(leaves)).decode()
 
-name = (directory / "verifier").read_text().split("+")[0]
-origin, size, signed_root = (directory / "checkpoint").read_text().split("\n\n")[0].split("\n")
+if keys != known[: len(keys)]:
+    sys.exit("the verifier keys are not those of the log")
+origin, size, signed_root, *extensions = (directory / "checkpoint").read_text().split("\n\n")[0].split("\n")
 if origin != name or int(size) > len(leaves):
     sys.exit("the checkpoint is of another ledger, or entries were removed")
 if base64.b64encode(root(leaves[: int(size)])).decode() != signed_root:
     sys.exit("the checkpoint has another root")
+if extensions and extensions not in [[f"aseptic-key {key}"] for key in known[1:]]:
+    sys.exit("the checkpoint hands over to a key that the log does not know")
 print(f"{len(leaves)} entries, root {text}, signatures not checked")

@@ -5,5 +5,8 @@
 mod crash;
 mod format;
 mod open;
+mod rotate;
+mod since;
 mod support;
 mod tamper;
+mod tiles;

@@ -9,6 +9,7 @@ use aseptic_model::Diagnose as _;
 use proptest::prelude::*;
 use tempfile::TempDir;
 
+use crate::rotate::rotate;
 use crate::support::{
     MAGIC_BYTES, ORIGIN, copy, entries, entry_of, forged, frames, joined, ledger_of, log, signature_of,
 };
@@ -61,6 +62,29 @@ fn every_flipped_bit_is_found_and_its_entry_named() {
     assert_eq!(verify(dir.path(), None).unwrap().entries, 3);
 }
 
+#[test]
+fn every_flipped_bit_of_a_larger_commit_and_of_a_handover_is_found() {
+    let dir = TempDir::new().unwrap();
+    let ledger = Ledger::open(dir.path(), ORIGIN).unwrap();
+    ledger.append(&FOUR[..3]).unwrap();
+    rotate(&ledger);
+    ledger.append(&FOUR[3..]).unwrap();
+    let whole = fs::read(log(&dir)).unwrap();
+    let ends = ends(&whole);
+    for offset in MAGIC_BYTES..whole.len() {
+        let mut bytes = whole.clone();
+        bytes[offset] ^= 0x10;
+        fs::write(log(&dir), bytes).unwrap();
+        let first = [0, 3, 4][ends.iter().position(|end| offset < *end).unwrap()];
+        let (found, damage) = broken_at(&dir).unwrap_or_else(|| panic!("byte {offset} is not missed"));
+        assert_eq!(found, first, "byte {offset} of {ends:?}");
+        if let Damage::Checksum { entries } = damage {
+            assert_eq!(entries, if first == 0 { 3 } else { 1 });
+        }
+        Ledger::open(dir.path(), ORIGIN).unwrap_err();
+    }
+}
+
 /// What someone does who knows the format: the checksums are right each time.
 #[test]
 fn rearranged_and_forged_frames_are_named() {
@@ -72,7 +96,7 @@ fn rearranged_and_forged_frames_are_named() {
         ("duplicated", |f| f.insert(2, f[1].clone()), 2, Damage::Index { found: 1 }),
         ("replaced", |f| f[1] = forged(1, b"ONE", signature_of(&f[1])), 1, Damage::Signature),
         ("last replaced", |f| f[3] = forged(3, b"THREE", signature_of(&f[3])), 3, Damage::Signature),
-        ("signature moved", |f| f[2] = forged(2, entry_of(&f[2]), signature_of(&f[1])), 2, Damage::Signature),
+        ("signature moved", |f| f[3] = forged(3, entry_of(&f[3]), signature_of(&f[2])), 3, Damage::Signature),
         ("inserted", |f| f.insert(4, forged(4, b"four", &[0; 64])), 4, Damage::Signature),
         (
             "swapped and renumbered",
@@ -93,11 +117,14 @@ fn rearranged_and_forged_frames_are_named() {
         tamper(&mut frames);
         fs::write(log(&dir), joined(&frames)).unwrap();
         assert_eq!(broken_at(&dir), Some((index, damage)), "{name}");
-        match Ledger::open(dir.path(), ORIGIN) {
-            Ok(_) => assert_eq!(name, "signature moved", "opening checks the last signature only"),
-            Err(error) => assert_eq!(error.diagnosis().code, "ledger/broken", "{name}: {error}"),
-        }
+        let error = Ledger::open(dir.path(), ORIGIN).unwrap_err();
+        assert_eq!(error.diagnosis().code, "ledger/broken", "{name}: {error}");
     }
+    // The last signature covers the entries whose own signature is not what it was.
+    let mut frames = frames(&whole);
+    frames[1] = forged(1, entry_of(&frames[1]), signature_of(&frames[2]));
+    fs::write(log(&dir), joined(&frames)).unwrap();
+    assert_eq!(verify(dir.path(), None).unwrap().entries, 4);
 }
 
 #[test]
@@ -134,7 +161,7 @@ fn a_cut_at_any_byte_is_damage_if_the_entries_were_acknowledged_and_a_torn_tail_
         let verified = verify(dir.path(), None).unwrap();
         assert_eq!((verified.entries, verified.torn_tail), (left, (length - at) as u64), "length {length}");
         assert_eq!(verified.published, None);
-        let mut ledger = Ledger::open(dir.path(), ORIGIN).unwrap();
+        let ledger = Ledger::open(dir.path(), ORIGIN).unwrap();
         assert_eq!(ledger.append(&[b"next"]).unwrap(), left..left + 1);
         let verified = verify(dir.path(), None).unwrap();
         assert_eq!((verified.entries, verified.torn_tail), (left + 1, 0));
@@ -164,11 +191,65 @@ fn a_tail_of_zeros_is_torn_and_zeros_in_the_middle_are_damage() {
     assert_eq!(broken_at(&dir), Some((1, Damage::Header)));
 }
 
+/// The tiles choose a name, and nothing else.
+#[test]
+fn an_entry_in_the_middle_of_a_commit_is_named_where_the_tiles_know_it() {
+    let dir = ledger_of(&[b"first"]);
+    let ledger = Ledger::open(dir.path(), ORIGIN).unwrap();
+    ledger.append(&[b"zero", b"one", b"two", b"three"]).unwrap();
+    aseptic_ledger::update_tiles(dir.path()).unwrap();
+    let mut bytes = fs::read(log(&dir)).unwrap();
+    let place = bytes.windows(3).position(|window| window == b"two").unwrap();
+    bytes[place] ^= 1;
+    fs::write(log(&dir), &bytes).unwrap();
+    assert_eq!(broken_at(&dir), Some((3, Damage::Checksum { entries: 1 })));
+    let tile = dir.path().join("tiles/tile/0/000.p/5");
+    let mut hashes = fs::read(&tile).unwrap();
+    hashes[2 * 32] ^= 1;
+    fs::write(&tile, hashes).unwrap();
+    assert_eq!(broken_at(&dir), Some((2, Damage::Checksum { entries: 1 })), "it is broken all the same");
+    fs::remove_dir_all(dir.path().join("tiles")).unwrap();
+    assert_eq!(broken_at(&dir), Some((1, Damage::Checksum { entries: 4 })));
+}
+
+/// A power failure can leave later blocks of what nobody confirmed, and not the ones before.
+#[test]
+fn a_block_that_never_reached_the_disk_is_a_torn_tail() {
+    let entries: Vec<Vec<u8>> = (1..=20_u8).map(|number| vec![number; 1500]).collect();
+    let entries: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
+    let dir = ledger_of(&entries);
+    let whole = fs::read(log(&dir)).unwrap();
+    let ends = ends(&whole);
+    for block in (4096..whole.len()).step_by(4096) {
+        let mut bytes = whole.clone();
+        let end = bytes.len().min(block + 4096);
+        bytes[block..end].fill(0);
+        fs::write(log(&dir), &bytes).unwrap();
+        let error = verify(dir.path(), None).unwrap_err();
+        assert!(
+            matches!(error, VerifyError::Truncated { acknowledged: 20, .. }),
+            "what was published: {error}"
+        );
+        assert!(
+            matches!(Ledger::open(dir.path(), ORIGIN), Err(OpenError::Truncated { .. })),
+            "nor is it cut"
+        );
+        assert_eq!(fs::read(log(&dir)).unwrap(), bytes);
+        let copy = copy(dir.path());
+        fs::remove_file(copy.path().join("checkpoint")).unwrap();
+        let left = ends.iter().filter(|end| **end <= block).count() as u64;
+        let verified = verify(copy.path(), None).unwrap();
+        assert_eq!(verified.entries, left, "the block at {block}");
+        let ledger = Ledger::open(copy.path(), ORIGIN).unwrap();
+        assert_eq!(ledger.append(&[b"next"]).unwrap(), left..left + 1);
+    }
+}
+
 #[test]
 fn a_kept_checkpoint_shows_what_the_directory_alone_cannot() {
     let dir = ledger_of(&FOUR[..2]);
     let early = copy(dir.path());
-    let mut ledger = Ledger::open(dir.path(), ORIGIN).unwrap();
+    let ledger = Ledger::open(dir.path(), ORIGIN).unwrap();
     ledger.append(&[b"two"]).unwrap();
     let kept: Checkpoint = ledger.checkpoint().to_string().parse().unwrap();
     ledger.append(&[b"three"]).unwrap();
@@ -182,7 +263,7 @@ fn a_kept_checkpoint_shows_what_the_directory_alone_cannot() {
         "{error}"
     );
     // From there, whoever has the key writes another history.
-    let mut fork = Ledger::open(early.path(), ORIGIN).unwrap();
+    let fork = Ledger::open(early.path(), ORIGIN).unwrap();
     fork.append(&[b"TWO", b"three"]).unwrap();
     verify(early.path(), None).unwrap();
     let error = verify(early.path(), Some(&kept)).unwrap_err();
@@ -288,7 +369,7 @@ proptest! {
         let dir = TempDir::new().unwrap();
         let mut appended: Vec<Vec<u8>> = Vec::new();
         for batch in &batches {
-            let mut ledger = Ledger::open(dir.path(), ORIGIN).unwrap();
+            let ledger = Ledger::open(dir.path(), ORIGIN).unwrap();
             let first = appended.len() as u64;
             let indexes = ledger.append(&batch.iter().map(Vec::as_slice).collect::<Vec<_>>()).unwrap();
             prop_assert_eq!(indexes, first..first + batch.len() as u64);
