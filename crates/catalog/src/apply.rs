@@ -8,36 +8,20 @@ use std::error::Error;
 
 use aseptic_model::{
     CanonicalError, Decision, Digest, ENTRY_FORMAT, Entry, Event, Input, InputName, InputSource, Outcome,
-    PLAN_FORMAT, Plan, ProjectName, RUN_SCHEMA, RunId, RunRecord, Status, from_canonical, to_canonical,
+    PLAN_FORMAT, Plan, ProjectName, RUN_SCHEMA, RunId, RunRecord, Status, Timestamp, from_canonical,
+    to_canonical,
 };
 use rusqlite::{OptionalExtension, Transaction, TransactionBehavior, params};
 use serde::Serialize;
 
+use crate::applied::{Position, applied, applied_time};
 use crate::column::int;
 use crate::{Catalog, CatalogError, schema};
-
-/// A place between two entries of the ledger.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Position {
-    /// Zero-based index of the entry after it, which is the number of entries before it.
-    pub index: u64,
-    /// Where that entry begins in the ledger; the catalog only keeps it.
-    pub offset: u64,
-}
 
 /// Reads an object of a project from the store and checks its digest.
 pub type Fetch<'a> = dyn FnMut(&ProjectName, &Digest) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> + 'a;
 
 impl Catalog {
-    /// Where the next entry to apply begins; nothing when none was applied yet.
-    ///
-    /// # Errors
-    /// [`CatalogError`]: the catalog could not be read.
-    pub fn applied(&self) -> Result<Option<Position>, CatalogError> {
-        let position = applied(&self.connection)?;
-        Ok((position.index > 0).then_some(position))
-    }
-
     /// Applies `entries` in one transaction and returns how many were new. Each comes with the position
     /// after it. Those that are already applied, by whichever process, are skipped.
     ///
@@ -62,6 +46,7 @@ impl Catalog {
         let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         let before = applied(&transaction)?;
         let mut now = before;
+        let mut time = applied_time(&transaction)?;
         let mut fold = Fold { transaction: &transaction, fetch };
         for (after, entry) in entries {
             if after.index <= now.index {
@@ -78,25 +63,16 @@ impl Catalog {
             }
             fold.entry(now.index, &entry)?;
             now = after;
+            time = entry.latest_time(time);
         }
         if now != before {
-            transaction
-                .execute("UPDATE applied SET entries = ?1, offset = ?2", [int(now.index), int(now.offset)])?;
+            let row = params![int(now.index), int(now.offset), time.map(Timestamp::as_unix_ms)];
+            transaction.execute("UPDATE applied SET entries = ?1, offset = ?2, time = ?3", row)?;
         }
         transaction.commit()?;
         // The entries are in the log already; if it cannot be moved now, a later apply moves it.
         let _ = schema::settle(&self.connection);
         Ok(now.index - before.index)
-    }
-}
-
-fn applied(connection: &rusqlite::Connection) -> Result<Position, CatalogError> {
-    let row = connection
-        .prepare_cached("SELECT entries, offset FROM applied")?
-        .query_row([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
-    match (u64::try_from(row.0), u64::try_from(row.1)) {
-        (Ok(index), Ok(offset)) => Ok(Position { index, offset }),
-        _ => Err(CatalogError::unusable("its position is damaged")),
     }
 }
 
@@ -146,34 +122,50 @@ impl Fold<'_, '_> {
                 self.planned(index, entry, run, plan, code.as_ref(), inputs)
             }
             Event::RunDecided { run, decision, .. } => self.decided(project, run, decision, time),
-            Event::RunStarted { run } => self.execute(
+            Event::RunStarted { run, .. } => self.execute(
                 "UPDATE run SET started = ?3 WHERE project = ?1 AND run = ?2 AND started IS NULL",
                 params![project, run.as_str(), time],
             ),
-            Event::RunSealed { run, status, record, outputs, labels } => {
+            Event::RunSealed { run, status, record, outputs, labels, attestation } => {
                 let labels = json(labels)?;
-                let sealed = self
-                    .transaction
-                    .prepare_cached(
-                        "UPDATE run SET status = ?3, ended = ?4, record = ?5, outputs = ?6, labels = ?7
-                     WHERE project = ?1 AND run = ?2 AND record IS NULL",
-                    )?
-                    .execute(params![
-                        project,
-                        run.as_str(),
-                        status.as_str(),
-                        time,
-                        record.as_bytes(),
-                        outputs.as_bytes(),
-                        labels
-                    ])?;
+                let attestation = attestation.as_ref().map(Digest::as_bytes);
+                let sql = "UPDATE run SET status = ?3, ended = ?4, record = ?5, outputs = ?6, labels = ?7,
+                     attestation = ?8 WHERE project = ?1 AND run = ?2 AND record IS NULL";
+                let sealed = self.transaction.prepare_cached(sql)?.execute(params![
+                    project,
+                    run.as_str(),
+                    status.as_str(),
+                    time,
+                    record.as_bytes(),
+                    outputs.as_bytes(),
+                    labels,
+                    attestation
+                ])?;
                 if sealed == 0 { Ok(()) } else { self.sealed(&entry.project, run, record) }
             }
+            Event::AttestationKey { public_key, .. } => self.execute(
+                "INSERT INTO attestation_key VALUES (?1, ?2) ON CONFLICT DO NOTHING",
+                params![int(index), public_key],
+            ),
             // Answer no question of the catalog.
-            Event::RunExported { .. } | Event::GrantRevoked { .. } => Ok(()),
+            Event::RunExported { .. }
+            | Event::GrantRevoked { .. }
+            | Event::RunDenied { .. }
+            | Event::RunReached { .. }
+            | Event::AttestationExported { .. }
+            | Event::LedgerKeyRotated { .. }
+            | Event::LedgerClockWentBack { .. }
+            | Event::LedgerErased { .. }
+            | Event::WitnessPolicy { .. } => Ok(()),
             Event::QuarantineAdded { snapshot, reason } => self.execute(
                 "INSERT INTO quarantine VALUES (?1, ?2, ?3, ?4, ?5) ON CONFLICT DO NOTHING",
-                params![project, snapshot.as_bytes(), reason, time, entry.actor],
+                params![
+                    project,
+                    snapshot.as_bytes(),
+                    reason.as_deref().unwrap_or("erased"),
+                    time,
+                    entry.actor
+                ],
             ),
         }
     }

@@ -34,4 +34,13 @@ impl Catalog {
         let sql = "SELECT digest FROM kept_object WHERE project = ?1";
         self.rows(sql, [project.as_str()], |row| get(row, "digest"))
     }
+
+    /// The public key that signs attestations, as PEM; none before the first.
+    ///
+    /// # Errors
+    /// [`CatalogError`]: the catalog could not be read.
+    pub fn attestation_key(&self) -> Result<Option<String>, CatalogError> {
+        let sql = "SELECT public_key FROM attestation_key ORDER BY entry DESC LIMIT 1";
+        Ok(self.rows(sql, [], |row| get(row, "public_key"))?.pop())
+    }
 }

@@ -12,6 +12,7 @@
 //! `docs/formats/catalog.md`.
 #![forbid(unsafe_code)]
 
+mod applied;
 mod apply;
 mod column;
 mod error;
@@ -25,7 +26,8 @@ use std::path::Path;
 
 use rusqlite::Connection;
 
-pub use apply::{Fetch, Position};
+pub use applied::Position;
+pub use apply::Fetch;
 pub use error::{CatalogError, ResolveError};
 pub use lineage::{Consumer, EDGES_MAX, EdgeKind, LineageEdge, LineageGraph, Node};
 pub use query::{DatasetChange, DatasetVersion, PREFIX_CHARACTERS_MIN, RunFilter, RunSummary};
@@ -53,6 +55,17 @@ impl Catalog {
     /// [`CatalogError::Busy`], [`CatalogError::Storage`]: the file is as it was.
     pub fn reset(path: &Path) -> Result<Self, CatalogError> {
         Ok(Self { connection: schema::reset(path)? })
+    }
+
+    /// Leaves no byte of what the catalog held in its files, and an empty catalog. Waits for other processes that
+    /// are reading it. On the disk below, blocks that are free now may still hold some.
+    ///
+    /// # Errors
+    /// [`CatalogError::Busy`], [`CatalogError::Storage`]: it may hold all of it yet.
+    pub fn forget(path: &Path) -> Result<Self, CatalogError> {
+        let connection = schema::reset(path)?;
+        schema::flush(&connection)?;
+        Ok(Self { connection })
     }
 
     /// Empties the catalog, for applying every entry again. Atomic.

@@ -92,6 +92,8 @@ pub struct RunSummary {
     pub record: Option<Digest>,
     /// The tree of its outputs.
     pub outputs: Option<Digest>,
+    /// Digest of its signed attestations.
+    pub attestation: Option<Digest>,
     /// The code snapshot.
     pub code: Option<Digest>,
     /// The git commit that was checked out.
@@ -220,6 +222,15 @@ impl Catalog {
     pub fn run(&self, project: &ProjectName, run: &RunId) -> Result<Option<RunSummary>, CatalogError> {
         let sql = "SELECT * FROM run WHERE project = ?1 AND run = ?2";
         Ok(self.rows(sql, [project.as_str(), run.as_str()], summary)?.pop())
+    }
+
+    /// Index of the ledger entry that planned a run.
+    ///
+    /// # Errors
+    /// [`CatalogError`]: the catalog could not be read.
+    pub fn run_entry(&self, project: &ProjectName, run: &RunId) -> Result<Option<u64>, CatalogError> {
+        let sql = "SELECT entry FROM run WHERE project = ?1 AND run = ?2";
+        Ok(self.rows(sql, [project.as_str(), run.as_str()], |row| get(row, "entry"))?.pop())
     }
 
     /// Up to `limit` runs, the last planned first.
@@ -354,6 +365,7 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<RunSummary> {
         plan: get(row, "plan")?,
         record: get(row, "record")?,
         outputs: get(row, "outputs")?,
+        attestation: get(row, "attestation")?,
         code: get(row, "code")?,
         git_commit: get(row, "git_commit")?,
         params: get(row, "params")?,

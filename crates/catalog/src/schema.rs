@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use crate::CatalogError;
 
 /// Version of the tables, kept in `user_version`. Raised with every change of [`TABLES`] or of the fold.
-const VERSION: i64 = 2;
+const VERSION: i64 = 4;
 
 /// How long to wait for another process: far longer than it takes to apply the entries of a run, and than
 /// most rebuilds.
@@ -25,8 +25,8 @@ const LOG_PAGES: i64 = 256;
 /// Digests are raw bytes, paths are raw bytes, instants are milliseconds since 1970, sets and maps are
 /// JSON. The first columns are the key.
 const TABLES: &str = "
-CREATE TABLE applied (entries INTEGER NOT NULL, offset INTEGER NOT NULL) STRICT;
-INSERT INTO applied VALUES (0, 0);
+CREATE TABLE applied (entries INTEGER NOT NULL, offset INTEGER NOT NULL, time INTEGER) STRICT;
+INSERT INTO applied VALUES (0, 0, NULL);
 
 CREATE TABLE dataset_version (
     project TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL,
@@ -42,7 +42,7 @@ CREATE TABLE run (
     entry INTEGER NOT NULL, experiment TEXT, actor TEXT NOT NULL, planned INTEGER NOT NULL,
     plan BLOB NOT NULL, code BLOB, git_commit TEXT, params TEXT NOT NULL, decision TEXT,
     started INTEGER, ended INTEGER, duration_ms REAL, status TEXT, record BLOB, outputs BLOB,
-    labels TEXT NOT NULL, unreadable TEXT,
+    attestation BLOB, labels TEXT NOT NULL, unreadable TEXT,
     retention TEXT, expired INTEGER, expired_class TEXT, restored INTEGER, archived TEXT,
     PRIMARY KEY (project, run)
 ) STRICT, WITHOUT ROWID;
@@ -82,6 +82,8 @@ CREATE TABLE dataset_change (
     PRIMARY KEY (project, name, version, entry)
 ) STRICT, WITHOUT ROWID;
 
+CREATE TABLE attestation_key (entry INTEGER PRIMARY KEY, public_key TEXT NOT NULL) STRICT;
+
 CREATE TABLE kept_object (
     project TEXT NOT NULL, digest BLOB NOT NULL,
     PRIMARY KEY (project, digest)
@@ -89,8 +91,9 @@ CREATE TABLE kept_object (
 ";
 
 /// Every table with the columns of its key.
-const NAMES: [(&str, &str); 9] = [
+const NAMES: [(&str, &str); 10] = [
     ("applied", "1"),
+    ("attestation_key", "1"),
     ("dataset_change", "1, 2, 3, 4"),
     ("dataset_version", "1, 2, 3"),
     ("kept_object", "1, 2"),
@@ -123,6 +126,12 @@ pub(crate) fn reset(path: &Path) -> Result<Connection, CatalogError> {
     configure(&connection)?;
     create(&mut connection)?;
     Ok(connection)
+}
+
+/// Moves all of the write-ahead log into the file and empties it, waiting for other processes.
+pub(crate) fn flush(connection: &Connection) -> Result<(), CatalogError> {
+    let busy: i64 = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get("busy"))?;
+    if busy == 0 { Ok(()) } else { Err(CatalogError::Busy) }
 }
 
 /// Reads nothing of the file yet.
@@ -180,7 +189,7 @@ pub(crate) fn clear(connection: &mut Connection) -> Result<(), CatalogError> {
     for (name, _) in NAMES {
         transaction.execute_batch(&format!("DELETE FROM {name}"))?;
     }
-    transaction.execute_batch("INSERT INTO applied VALUES (0, 0)")?;
+    transaction.execute_batch("INSERT INTO applied VALUES (0, 0, NULL)")?;
     Ok(transaction.commit()?)
 }
 

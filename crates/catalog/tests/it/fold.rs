@@ -32,7 +32,7 @@ fn example() -> World {
             advice: "none".to_owned(),
         }],
     );
-    world.push(Event::QuarantineAdded { snapshot: digest("digits@1"), reason: "leaked\n".to_owned() });
+    world.push(Event::QuarantineAdded { snapshot: digest("digits@1"), reason: Some("leaked\n".to_owned()) });
     world.push(Event::RunExported { run: train, snapshot: digest("exported"), files: 1 });
     world.plan(&job);
     world

@@ -21,7 +21,7 @@ fn datasets_and_their_versions() {
     for (name, version) in [("digits", 1), ("faces", 1), ("digits", 2), ("digits", 10)] {
         world.import(name, version);
     }
-    world.push(Event::QuarantineAdded { snapshot: digest("digits@1"), reason: "leaked".to_owned() });
+    world.push(Event::QuarantineAdded { snapshot: digest("digits@1"), reason: Some("leaked".to_owned()) });
     let (_directory, catalog) = world.catalog();
     let digits = "digits".parse().unwrap();
     let get = |version| catalog.dataset_version(&project(), &digits, version).unwrap();
@@ -55,7 +55,7 @@ fn a_run_through_its_life() {
     assert_eq!((planned.code, planned.git_commit.as_deref()), (Some(digest("code")), Some("c0ffee")));
     assert_eq!(planned.params["lr"], serde_json::json!(0.1));
     world.decide(&run, Vec::new());
-    world.push(Event::RunStarted { run: run.clone() });
+    world.push(Event::RunStarted { run: run.clone(), mounted: BTreeMap::new() });
     let started = row(&world);
     assert_eq!(started.decision.unwrap().outcome, Outcome::Allow);
     assert_eq!((started.status, started.started), (None, Some(world.entries[2].1.time)));
@@ -146,6 +146,7 @@ fn the_start_of_several_ids_names_none_of_them() {
             plan,
             code: None,
             inputs: BTreeMap::new(),
+            git_commit: None,
         });
     }
     let (_directory, catalog) = world.catalog();
@@ -163,6 +164,7 @@ fn the_start_of_several_ids_names_none_of_them() {
         plan,
         code: None,
         inputs: BTreeMap::new(),
+        git_commit: None,
     });
     let (_directory, catalog) = world.catalog();
     let error = resolve(&catalog, shadow).unwrap_err();
@@ -284,6 +286,7 @@ fn a_cycle_of_forged_plans_ends() {
             plan,
             code: None,
             inputs: BTreeMap::from([("in".parse().unwrap(), input.snapshot)]),
+            git_commit: None,
         });
     }
     let (_directory, catalog) = world.catalog();

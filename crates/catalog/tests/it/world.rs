@@ -91,6 +91,7 @@ impl World {
             plan: digest,
             code: plan.code.map(|code| code.snapshot),
             inputs: plan.inputs.into_iter().map(|(name, input)| (name, input.snapshot)).collect(),
+            git_commit: None,
         });
         run
     }
@@ -109,6 +110,7 @@ impl World {
             record,
             outputs: outputs_of(run),
             labels: BTreeSet::from(["role=train".parse().unwrap()]),
+            attestation: None,
         });
     }
 
@@ -116,7 +118,7 @@ impl World {
     pub(crate) fn run(&mut self, job: &Job, status: Status) -> RunId {
         let run = self.plan(job);
         self.decide(&run, Vec::new());
-        self.push(Event::RunStarted { run: run.clone() });
+        self.push(Event::RunStarted { run: run.clone(), mounted: BTreeMap::new() });
         self.seal(&run, job, status);
         run
     }
