@@ -93,6 +93,8 @@ commands! {
     Retention(retention),
     Gc(gc),
     Ledger(ledger),
+    Witness(witness),
+    Attest(attest),
     Catalog(catalog),
     Doctor(doctor),
     Drill(drill),

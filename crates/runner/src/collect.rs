@@ -319,7 +319,7 @@ impl<'h> Needs<'h> {
     }
 
     fn run(&mut self, run: &RunSummary, standing: Standing, now: Timestamp) -> Result<(), CollectError> {
-        self.roots.objects.extend([run.plan].into_iter().chain(run.record));
+        self.roots.objects.extend([run.plan].into_iter().chain(run.record).chain(run.attestation));
         if standing.expired.is_some() {
             return Ok(());
         }

@@ -4,6 +4,11 @@
 //! **Invariant:** the ledger is the truth. [`Home::record`] returns when an entry is durable; the
 //! catalog catches up from the ledger and may be deleted at any time.
 
+mod ledger;
+#[cfg(test)]
+mod tests;
+
+use std::cell::Cell;
 use std::fs;
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
@@ -13,20 +18,18 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use aseptic_catalog::{Catalog, CatalogError};
 use aseptic_ledger::{AppendError, Ledger, OpenError, Position, ReadError};
 use aseptic_model::{
-    CanonicalError, Class, Diagnose, Diagnosis, Digest, Entry, Event, ProjectName, RunId, Timestamp,
-    from_canonical, to_canonical,
+    CanonicalError, Class, Diagnose, Diagnosis, Digest, ProjectName, RunId, Timestamp, from_canonical,
 };
 use aseptic_store::{Store, StoreError};
 use serde::de::DeserializeOwned;
 
-/// Name under which this machine's ledger signs.
+use crate::record::ValuesError;
+
+/// Family of the name under which the ledger of a state directory signs.
 const ORIGIN: &str = "aseptic.local/ledger";
 
 /// Directories of the system that every run sees.
 const SHOWN: [&str; 5] = ["/usr", "/bin", "/sbin", "/lib", "/lib64"];
-
-/// Entries applied to the catalog in one transaction: enough to be fast, little enough to hold.
-const CATCH_UP_BATCH: usize = 1_000;
 
 /// Largest record, plan or log that is read back; a run with a million outputs has a record of 300 MB.
 pub(crate) const RECORD_BYTES_MAX: usize = 1 << 30;
@@ -38,6 +41,10 @@ pub struct Home {
     actor: String,
     ledger: Ledger,
     pub(crate) catalog: Catalog,
+    /// How far the ledger was looked at for its latest time, and that time.
+    seen: (Position, Option<Timestamp>),
+    /// Whether this handle added entries.
+    written: Cell<bool>,
 }
 
 /// Why the state of this machine could not be used.
@@ -72,6 +79,9 @@ pub enum HomeError {
         #[source]
         source: serde_json::Error,
     },
+    /// A value that can be erased could not be written or read.
+    #[error(transparent)]
+    Values(#[from] ValuesError),
     /// A value has no JSON form.
     #[error(transparent)]
     Canonical(#[from] CanonicalError),
@@ -107,8 +117,18 @@ impl Diagnose for HomeError {
             Self::Canonical(_) => {
                 Diagnosis::new(Class::User, "home/canonical", "use finite numbers in the parameters")
             }
+            Self::Values(error) => error.diagnosis(),
             Self::Catalog(error) => error.diagnosis(),
             Self::Store(error) => error.diagnosis(),
+        }
+    }
+}
+
+impl Drop for Home {
+    /// Publishes what was added. A failure leaves the tiles behind, which the next time mends; proofs read the log then.
+    fn drop(&mut self) {
+        if self.written.get() {
+            let _ = aseptic_ledger::update_tiles(&self.ledger_dir());
         }
     }
 }
@@ -129,9 +149,10 @@ impl Home {
             let source = io::Error::other("there are stores, and the ledger that they belong to is gone");
             return Err(io_error("use the state in", &dir, source));
         }
-        let ledger = Ledger::open(&dir.join("ledger"), ORIGIN)?;
+        let ledger = Ledger::open_below(&dir.join("ledger"), ORIGIN)?;
         let catalog = open_catalog(&dir.join("catalog.sqlite"))?;
-        let mut home = Self { dir, actor: actor(), ledger, catalog };
+        let seen = (Position::START, None);
+        let mut home = Self { dir, actor: actor(), ledger, catalog, seen, written: Cell::new(false) };
         match home.catch_up() {
             // Damage deep in the catalog shows only when it is read; and it may be of another ledger, such as
             // one that was brought back from a copy.
@@ -148,6 +169,11 @@ impl Home {
     #[must_use]
     pub fn dir(&self) -> &Path {
         &self.dir
+    }
+
+    /// Name of the ledger.
+    pub(crate) fn origin(&self) -> String {
+        self.ledger.origin()
     }
 
     /// Whether `real`, a path without links, is part of the state or holds it.
@@ -208,63 +234,6 @@ impl Home {
         self.dir.join("runs").join(project.as_str()).join(run.as_str())
     }
 
-    /// Writes `events` to the ledger as one durable commit. What they permit may happen after this
-    /// returns, and not before.
-    pub(crate) fn record(&mut self, project: &ProjectName, events: Vec<Event>) -> Result<(), HomeError> {
-        self.record_in(events.into_iter().map(|event| (project.clone(), event)).collect())
-    }
-
-    /// As [`Self::record`], each event in its own project. None writes nothing.
-    pub(crate) fn record_in(&mut self, events: Vec<(ProjectName, Event)>) -> Result<(), HomeError> {
-        if events.is_empty() {
-            return Ok(());
-        }
-        let time = now();
-        let mut entries = Vec::with_capacity(events.len());
-        for (project, event) in events {
-            entries.push(to_canonical(&Entry::new(time, self.actor.clone(), project, event))?);
-        }
-        let entries: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
-        self.ledger.append(&entries)?;
-        Ok(())
-    }
-
-    /// Applies to the catalog what the ledger has and the catalog has not.
-    pub(crate) fn catch_up(&mut self) -> Result<(), HomeError> {
-        let applied = self.catalog.applied()?;
-        let from = applied.map_or(Position::START, |at| Position { index: at.index, offset: at.offset });
-        // Not through our own handle: the catalog may already have what another process appended since.
-        let mut entries = aseptic_ledger::read(&self.ledger_dir(), from)?;
-        let dir = self.dir.clone();
-        let mut fetch = |project: &ProjectName, digest: &Digest| {
-            let store = Store::open(&dir.join("projects").join(project.as_str()).join("store"))?;
-            Ok(store.get_bytes(digest, RECORD_BYTES_MAX)?)
-        };
-        loop {
-            let mut batch = Vec::new();
-            for entry in entries.by_ref().take(CATCH_UP_BATCH) {
-                let entry = entry?;
-                let parsed = from_canonical(&entry.bytes)
-                    .map_err(|source| format_error(format!("entry {} of the ledger", entry.index), source))?;
-                let next = aseptic_catalog::Position { index: entry.next.index, offset: entry.next.offset };
-                batch.push((next, parsed));
-            }
-            if batch.is_empty() {
-                return Ok(());
-            }
-            self.catalog.apply(batch, &mut fetch)?;
-        }
-    }
-
-    /// Forgets the catalog and makes it anew from ledger and stores.
-    ///
-    /// # Errors
-    /// [`HomeError`]; run it again, the catalog holds no fact of its own.
-    pub fn rebuild_catalog(&mut self) -> Result<(), HomeError> {
-        self.catalog.clear()?;
-        self.catch_up()
-    }
-
     /// The whole catalog as text, for comparing two.
     ///
     /// # Errors
@@ -304,7 +273,7 @@ pub(crate) fn io_error(what: &'static str, path: &Path, source: io::Error) -> Ho
     HomeError::Io { what, path: path.display().to_string(), source }
 }
 
-fn format_error(what: String, source: serde_json::Error) -> HomeError {
+pub(crate) fn format_error(what: String, source: serde_json::Error) -> HomeError {
     HomeError::Format { what, source }
 }
 

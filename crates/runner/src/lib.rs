@@ -11,6 +11,7 @@
 mod advice;
 mod archive;
 mod attempts;
+mod attest;
 mod code;
 mod collect;
 pub mod dataset;
@@ -30,28 +31,41 @@ mod lookup;
 mod observer;
 mod output;
 mod plan;
+mod prove;
 mod provision;
 mod record;
 mod recover;
 mod request;
 mod results;
 mod retention;
+mod rotate;
 mod run;
 mod run_dir;
 mod seal;
 mod streams;
+mod witness;
 
 pub use archive::{ArchiveError, Archived, Restore, Restored, archive, restore};
 pub use aseptic_archive::ArchiveUrl;
+pub use aseptic_attest::{BUNDLE_BYTES_MAX as STATEMENTS_BYTES_MAX, PublicKey, Statement, Subject};
 pub use aseptic_catalog::{
     DatasetChange, DatasetVersion, EdgeKind, LineageEdge, LineageGraph, Node, RunFilter, RunSummary,
 };
 pub use aseptic_drill::{Attempt, Family, Outcome};
-pub use aseptic_ledger::{Checkpoint, NoteError, Verified, verify as verify_ledger};
+pub use aseptic_ledger::{
+    AddCheckpoint, Checkpoint, LogProof, NoteError, Policy, PolicyError, PolicyWitness, Position, Refused,
+    Required, Verified, VerifierKey, Witness, WitnessError, WitnessKey, create_witness_key,
+    verify as verify_ledger, verify_since as verify_ledger_since, witness_key,
+};
 pub use aseptic_sandbox::{Attempts, Finding, TerminalSize};
 pub use aseptic_store::{
     Amount, Change, ChangeKind, Comparison, EntryKind, Existing, Exported, ImportOptions, Progress, Step,
     Storage, Stored, Totals,
+};
+pub use attest::{
+    AttestExportError, AttestationError, Attested, Checked, Compared as ComparedOutputs, Destination,
+    Document, KeyError, OutputsToCheck, attest_export, attest_show, attest_verify, attest_verify_file,
+    attestation_key, rotate_attestation_key,
 };
 pub use collect::{CollectError, Collected, Collection, collect};
 pub use decide::decide;
@@ -66,14 +80,24 @@ pub use init::{InitError, init, init_from_run};
 pub use lineage::{Lineage, lineage};
 pub use observer::{Event, Observer, Signals, Stopped, Stream, Transfer, TransferStep};
 pub use plan::{PlanError, Planned, plan};
+pub use prove::{ProveError, ProvenEntry, checkpoint, prove_entry, prove_run, publish, verify_run};
 pub use provision::ProvisionError;
-pub use record::{Recorded, entries};
+pub use record::{
+    EntryFilter, EntryObject, EntryObjectError, Erasable, EraseError, Erased, Hidden, Places, Recorded,
+    Records, ValuesError, entries, erase,
+};
 pub use recover::recover;
 pub use request::{CodeChoice, Request, RequestError, SPEC_FILE};
 pub use results::{ResultError, Shown, export, log, runs, show};
 pub use retention::{
     Gone, RetentionError, Standing, Standings, gone, retention, set_default_retention, set_retention,
 };
+pub use rotate::{Rotated, rotate_key};
 pub use run::{RunError, run};
 pub use seal::SealError;
 pub use streams::{JobStdin, JobStreams, JobTerminal};
+pub use witness::{
+    Answered, WitnessServer, WitnessUpdate, Witnessed, WitnessingError, add_witness, cosign_request,
+    remove_witness, set_witness_policy, take_cosignature, update_witnesses, witness_policy, witness_request,
+    witnessed,
+};

@@ -278,6 +278,7 @@ impl Planned {
             plan: self.digest,
             code: self.plan.code.as_ref().map(|code| code.snapshot),
             inputs: self.plan.inputs.iter().map(|(name, input)| (name.clone(), input.snapshot)).collect(),
+            git_commit: self.plan.code.as_ref().and_then(|code| code.git_commit.clone()),
         }
     }
 }

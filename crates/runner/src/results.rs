@@ -6,10 +6,10 @@ use std::path::Path;
 
 use aseptic_catalog::{CatalogError, ResolveError, RunFilter, RunSummary};
 use aseptic_model::{
-    Class, Diagnose, Diagnosis, Event as Entry, FilePath, InputRefError, Log, Plan, ProjectName, RunId,
-    RunRecord, RunRef,
+    Class, Diagnose, Diagnosis, Digest, Event as Entry, FilePath, InputRefError, Log, Plan, ProjectName,
+    RunId, RunRecord, RunRef,
 };
-use aseptic_store::{Existing, ExportError, Exported, StoreError};
+use aseptic_store::{Existing, ExportError, Exported, Store, StoreError};
 
 use crate::dataset::DatasetError;
 use crate::home::{Home, HomeError, RECORD_BYTES_MAX, io_error};
@@ -217,16 +217,22 @@ pub fn export(
         let path = path.cloned().ok_or_else(|| not_sealed(&summary, "outputs"))?;
         return Err(ResultError::NoOutput { run: summary.run, path });
     };
-    for entry in store.walk(&tree.digest)? {
+    refuse_repository(&store, &tree.digest)?;
+    let exported = store.export(&lease, &tree.digest, None, to, existing)?;
+    let entry = Entry::RunExported { run: summary.run.clone(), snapshot: tree.digest, files: exported.files };
+    home.record(project, vec![entry])?;
+    Ok((summary.run, exported))
+}
+
+/// Git would execute the hooks of a repository that a job made.
+pub(crate) fn refuse_repository(store: &Store, tree: &Digest) -> Result<(), ResultError> {
+    for entry in store.walk(tree)? {
         let (path, _) = entry?;
         if path.components().any(|name| name.eq_ignore_ascii_case(b".git")) {
             return Err(ResultError::Repository { path });
         }
     }
-    let exported = store.export(&lease, &tree.digest, None, to, existing)?;
-    let entry = Entry::RunExported { run: summary.run.clone(), snapshot: tree.digest, files: exported.files };
-    home.record(project, vec![entry])?;
-    Ok((summary.run, exported))
+    Ok(())
 }
 
 pub(crate) fn summary(home: &Home, project: &ProjectName, run: &RunRef) -> Result<RunSummary, ResultError> {
@@ -240,7 +246,7 @@ fn record(home: &Home, project: &ProjectName, run: &RunSummary) -> Result<RunRec
     Ok(home.object(project, &digest)?)
 }
 
-fn not_sealed(run: &RunSummary, what: &'static str) -> ResultError {
+pub(crate) fn not_sealed(run: &RunSummary, what: &'static str) -> ResultError {
     let state = run.status.map_or("still running", aseptic_model::Status::as_str);
     ResultError::NotSealed { run: run.run.clone(), state, what }
 }

@@ -110,7 +110,8 @@ pub fn run<S: Signals>(
             return Err(error.into());
         }
     };
-    home.record(project, vec![Entry::RunStarted { run: run.clone() }])?;
+    let mounted = planned.plan.inputs.iter().map(|(name, input)| (name.clone(), input.snapshot)).collect();
+    home.record(project, vec![Entry::RunStarted { run: run.clone(), mounted }])?;
     observer.event(Event::Started);
     steps.end("provision");
 

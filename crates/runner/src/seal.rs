@@ -9,12 +9,13 @@ use std::time::Duration;
 
 use aseptic_model::{
     Class, Decision, Denied, Diagnose, Diagnosis, Digest, Egress, Event as Entry, Given, Lineage, Log, Logs,
-    Observed, Output, OutputLink, Plan, RUN_SCHEMA, RunId, RunRecord, Skipped, Status, Timestamp, Usage,
-    escape_bytes, to_canonical,
+    Observed, Output, OutputLink, Plan, REACHED_MAX, RUN_SCHEMA, RunId, RunRecord, Skipped, Status,
+    Timestamp, Usage, escape_bytes, to_canonical,
 };
 use aseptic_sandbox::{Ended, Enforcement};
 use aseptic_store::{CaptureError, CaptureKind, CaptureRoot, Captured, Lease, SkipReason, Store, StoreError};
 
+use crate::attest::{KeyError, Signer, attest};
 use crate::execute::{Cause, Executed};
 use crate::home::{Home, HomeError, now};
 use crate::input::FromInput;
@@ -32,6 +33,9 @@ pub enum SealError {
     /// The record could not be stored, or the ledger took no entry.
     #[error(transparent)]
     Home(#[from] HomeError),
+    /// It could not be attested.
+    #[error(transparent)]
+    Key(#[from] KeyError),
 }
 
 impl Diagnose for SealError {
@@ -39,6 +43,7 @@ impl Diagnose for SealError {
         let inner = match self {
             Self::Capture(error) => error.diagnosis(),
             Self::Home(error) => error.diagnosis(),
+            Self::Key(error) => error.diagnosis(),
         };
         let kept = "the outputs are kept, and the next command seals the run";
         Diagnosis { class: Class::Host, help: format!("{}; {kept}", inner.help), ..inner }
@@ -182,7 +187,9 @@ pub(crate) fn seal(home: &mut Home, facts: Facts<'_>, end: End, dir: RunDir) -> 
         ],
     )?;
     let logs = capture_logs(&store, &lease, &dir, &end)?;
+    let plan = facts.plan;
     let record = record(facts, end, captured, logs);
+    let signer = Signer::open(home)?;
     let bytes = to_canonical(&record).map_err(HomeError::from)?;
     let digest = store.put_bytes(&lease, &bytes)?;
     let entry = Entry::RunSealed {
@@ -191,10 +198,36 @@ pub(crate) fn seal(home: &mut Home, facts: Facts<'_>, end: End, dir: RunDir) -> 
         record: digest,
         outputs: record.outputs_snapshot.unwrap_or(digest),
         labels: record.labels.clone(),
+        attestation: Some(store.put_bytes(&lease, &attest(home, &signer, plan, &record)?)?),
     };
-    home.record(&record.project, vec![entry])?;
+    // The key is in the ledger before what it signed, in the same commit.
+    let mut entries: Vec<_> = signer.entry().into_iter().chain(observed(&record)).collect();
+    entries.push(entry);
+    home.record(&record.project, entries)?;
     dir.remove()?;
     Ok(record)
+}
+
+/// What the run reached, and what it was denied, as far as that was seen.
+fn observed(record: &RunRecord) -> Vec<Entry> {
+    let run = &record.run;
+    let mut attempts = BTreeMap::new();
+    for denied in &record.denied {
+        *attempts.entry(denied.action.clone()).or_insert(0) += denied.count;
+    }
+    let uses = record.egress.iter().flat_map(|egress| &egress.grants);
+    let used: Vec<_> = uses.filter(|used| used.traffic.connections > 0).collect();
+    let listed = used.iter().take(REACHED_MAX);
+    let grants: BTreeMap<_, _> = listed.map(|used| (used.grant.clone(), used.traffic.connections)).collect();
+    let mut entries = Vec::new();
+    if !used.is_empty() {
+        let unlisted = used.len().saturating_sub(REACHED_MAX) as u64;
+        entries.push(Entry::RunReached { run: run.clone(), grants, unlisted });
+    }
+    if !attempts.is_empty() {
+        entries.push(Entry::RunDenied { run: run.clone(), attempts });
+    }
+    entries
 }
 
 fn capture_logs(store: &Store, lease: &Lease, dir: &RunDir, end: &End) -> Result<Logs, SealError> {

@@ -1,6 +1,7 @@
 //! One file per command: its help, its arguments, one library call.
 
 pub(crate) mod archive;
+pub(crate) mod attest;
 pub(crate) mod catalog;
 pub(crate) mod completions;
 pub(crate) mod dataset;
@@ -23,3 +24,4 @@ pub(crate) mod revoke;
 pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod show;
+pub(crate) mod witness;

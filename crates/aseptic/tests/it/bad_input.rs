@@ -186,7 +186,7 @@ fn two_runs_at_once() {
             assert_eq!(text.trim(), id);
         }
     }
-    assert!(world.ok(&["ledger", "verify"]).starts_with("verified 41 entries"));
+    assert!(world.ok(&["ledger", "verify"]).starts_with("verified 42 entries"));
     world.assert_no_leftovers();
 }
 
@@ -368,5 +368,5 @@ fn a_job_that_fills_its_scratch() {
     let seen = on_small_disk(&world, "24m", script);
     assert!(!seen.contains("\nerror:"), "{seen}");
     assert_eq!(seen.matches("failed: the disk is almost full").count(), 2, "{seen}");
-    assert!(seen.contains("verified 12 entries"), "{seen}");
+    assert!(seen.contains("verified 13 entries"), "{seen}");
 }

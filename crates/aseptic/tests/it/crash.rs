@@ -32,7 +32,7 @@ fn a_killed_supervisor_takes_its_job_along_and_the_run_is_sealed_as_aborted() {
     assert_eq!(run["lineage"]["complete"], false);
     assert_eq!(world.ok(&["logs", "latest"]), "ready\n");
     world.assert_no_leftovers();
-    assert!(world.ok(&["ledger", "verify"]).starts_with("verified 8 entries"));
+    assert!(world.ok(&["ledger", "verify"]).starts_with("verified 9 entries"));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod archive_attacks;
 mod archives;
+mod attestations;
 mod bad_input;
 mod clock;
 mod collection;
@@ -16,15 +17,20 @@ mod hosts;
 mod immutable;
 mod imports;
 mod isolation;
+mod ledgers;
 mod limits;
 mod network;
 mod pages;
 mod pipes;
+mod planted;
 mod record;
+mod recorded;
 mod retention;
+mod rotation;
 mod session;
 mod sharing;
 mod signals;
 mod terminal;
 mod testbed;
+mod witness;
 mod world;

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use crate::witness::Served;
 use crate::world::World;
 
 /// Blocks of this language on a page.
@@ -109,4 +110,80 @@ fn the_commands_about_archives() {
     assert!(shown.contains("backup/digits-1") && shown.contains("public"), "{shown}");
     let log = world.ok(&["dataset", "log", "digits"]);
     assert!(log.contains("restored from file:") && log.contains("expired"), "{log}");
+}
+
+#[test]
+fn the_commands_about_the_ledger() {
+    let world = World::new();
+    world.write("rows/a.csv", "1\n");
+    let mut count = 0;
+    for block in blocks("docs/ledger.md", "sh") {
+        for words in commands(&block) {
+            world.ok(&words[1..]);
+            count += 1;
+        }
+    }
+    assert_eq!(count, 16);
+    let shown = world.ok(&["ledger", "show"]);
+    assert!(shown.contains("[metadata.owner erased]") && !shown.contains("Ada"), "{shown}");
+    for file in ["entries.jsonl", "entries.csv", "events.jsonl"] {
+        assert!(world.path("project").join(file).exists(), "{file}");
+    }
+}
+
+#[test]
+fn the_commands_about_witnesses() {
+    let world = World::new();
+    world.ok(&["run", "--quiet", "--", "true"]);
+    let shell = |script: &str| {
+        let script = format!("aseptic() {{ \"$ASEPTIC\" \"$@\"; }}\n{script}");
+        let aseptic = world.command::<&str>(&[]);
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-euc", &script]).env("ASEPTIC", aseptic.get_program());
+        shell.envs(aseptic.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let output = shell.current_dir(world.path("project")).output().unwrap();
+        assert!(output.status.success(), "{script}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    fs::copy(world.path("state/ledger/verifier"), world.path("project/verifier")).unwrap();
+    let [key, ask, sign, take, serve, again, proofs] = blocks("docs/witness.md", "sh").try_into().unwrap();
+    for block in [&key, &ask, &sign] {
+        shell(block);
+    }
+    assert!(shell(&take).contains("witnessed: the first 6 of 6 entries"), "{take}");
+    let [words] = commands(&serve).try_into().unwrap();
+    let words: Vec<&str> = words[1..]
+        .iter()
+        .map(|word| match word.as_str() {
+            "127.0.0.1:8080" => "127.0.0.1:0",
+            word => word,
+        })
+        .collect();
+    let served = Served::spawn(&mut world.command(&words), String::new());
+    let verified = shell(&again.replace("http://127.0.0.1:8080", &served.url));
+    assert!(verified.contains("witnessed: the first 8 of 8 entries"), "{verified}");
+    let proven = shell(&proofs);
+    assert!(proven.contains("\u{2014} vault.example ") && proven.contains("published 8 entries"), "{proven}");
+}
+
+#[test]
+fn the_commands_about_attestations() {
+    let world = World::new();
+    world.write("rows/a.csv", "1\n");
+    world.ok(&["dataset", "add", "rows", "--name", "digits"]);
+    let script = "mkdir /out/model; cp /data/d/a.csv /out/model/weights; echo 1 > /out/metrics";
+    world.ok(&["run", "--quiet", "--data", "d=digits", "--", "sh", "-c", script]);
+    for block in blocks("docs/attestations.md", "sh") {
+        let aseptic = world.command::<&str>(&[]);
+        let script = format!("aseptic() {{ \"$ASEPTIC\" \"$@\"; }}\n{block}");
+        let mut shell = std::process::Command::new("sh");
+        shell.args(["-euc", &script]).env("ASEPTIC", aseptic.get_program());
+        shell.envs(aseptic.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        let output = shell.current_dir(world.path("project")).output().unwrap();
+        assert!(output.status.success(), "{block}{output:?}");
+    }
+    let page = blocks("docs/attestations.md", "sh").concat();
+    for format in ["slsa", "in-toto", "oms", "cyclonedx", "ro-crate", "croissant", "openlineage"] {
+        assert!(page.contains(&format!("--as {format}")), "{format}");
+    }
 }

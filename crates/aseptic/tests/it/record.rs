@@ -155,20 +155,23 @@ fn one_changed_byte_is_found_and_named() {
         Command::new("cp").arg("-r").arg(world.path("state/ledger")).arg(&copy).status().unwrap().success()
     );
     let verify = ["ledger", "verify", "--ledger", copy.to_str().unwrap()];
-    assert!(world.ok(&verify).starts_with("verified 8 entries"));
+    assert!(world.ok(&verify).starts_with("verified 9 entries"));
     let log = copy.join("log");
     let mut bytes = fs::read(&log).unwrap();
     let place = bytes.windows(11).position(|window| window == b"run.decided").unwrap();
     bytes[place] ^= 1;
     fs::write(&log, bytes).unwrap();
     let output = world.run(&verify);
-    assert!(output.starts_with("exit: 4") && output.contains("entry 1"), "{output}");
-    assert!(world.ok(&["ledger", "verify"]).starts_with("verified 8 entries"), "the original is untouched");
+    assert!(
+        output.starts_with("exit: 4") && output.contains("broken at entry 1: its bytes are not"),
+        "{output}"
+    );
+    assert!(world.ok(&["ledger", "verify"]).starts_with("verified 9 entries"), "the original is untouched");
     let kept = world.path("kept");
     fs::copy(world.path("state/ledger/checkpoint"), &kept).unwrap();
     world.ok(&["run", "--", "true"]);
     let output = world.ok(&["ledger", "verify", "--checkpoint", kept.to_str().unwrap()]);
-    assert!(output.contains("extends the kept checkpoint of 8 entries"), "{output}");
+    assert!(output.contains("extends the kept checkpoint of 9 entries"), "{output}");
 }
 
 #[test]

@@ -204,8 +204,8 @@ fn a_hold_cannot_be_deleted_by_anything() {
       code: retention/hold-all
     ");
     world.ok(&["retention", "set", "run:latest", "default", "--reason", "the report is out"]);
-    let last = entries(&world).pop().unwrap();
-    assert_eq!(last["body"]["reason"], "the report is out");
+    let last = world.json(&["ledger", "show", "--json", "--limit", "1"]);
+    assert_eq!(last["entries"][0]["values"]["reason"], "the report is out");
     let collected = world.json(&["gc", "--now", "--json"]);
     let expired: Vec<_> = collected["projects"][0]["expired"]
         .as_array()

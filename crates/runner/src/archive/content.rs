@@ -48,7 +48,7 @@ fn of_version(
     Ok((manifest, version.archived))
 }
 
-/// Everything that a run left: outputs, code, plan, record and what was printed. Its inputs are archived as
+/// Everything that a run left: outputs, code, plan, record, attestations and what was printed. Its inputs are archived as
 /// the datasets and runs that they are.
 fn of_run(
     home: &Home,
@@ -95,7 +95,8 @@ fn parts_of(
         return Err(ResultError::NotSealed { run: run.run.clone(), state, what: "record" }.into());
     };
     let record: RunRecord = home.object(project, &digest)?;
-    let objects = record.logs.kept().map(|log| log.blake3).chain([run.plan, digest]).collect();
+    let kept = record.logs.kept().map(|log| log.blake3);
+    let objects = kept.chain([run.plan, digest]).chain(run.attestation).collect();
     // A run that was never started has its record in the place of its outputs.
     let outputs = run.outputs.filter(|outputs| *outputs != digest);
     Ok((outputs.into_iter().chain(run.code).collect(), objects))

@@ -6,6 +6,7 @@ use aseptic_archive::{
     ArchiveError as PlaceError, ArchiveUrl, MANIFEST, MANIFEST_BYTES_MAX, Manifest, Place,
 };
 use aseptic_catalog::DatasetVersion;
+use aseptic_ledger::Position;
 use aseptic_model::{DatasetName, Digest, Event as Entry, InputRef, Origin, ProjectName, Retained};
 use aseptic_store::{Snapshot, Store, StoreError, VerifyError};
 
@@ -217,8 +218,8 @@ fn here(
 /// The list of what `project` archived at `url` last.
 fn written(home: &Home, project: &ProjectName, url: &str) -> Result<Option<Digest>, HomeError> {
     let mut found = None;
-    for recorded in crate::record::entries(&home.ledger_dir())? {
-        let Some(entry) = recorded.entry.filter(|entry| entry.project == *project) else { continue };
+    for recorded in crate::record::entries(&home.ledger_dir(), Position::START)? {
+        let Some(entry) = recorded?.entry.filter(|entry| entry.project == *project) else { continue };
         if let Entry::ArchiveWritten { url: at, manifest, .. } = entry.event
             && at == url
         {

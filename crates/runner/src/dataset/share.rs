@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn what_is_in_quarantine_stays() {
         let (_dir, mut home, version) = shared_home();
-        let event = Entry::QuarantineAdded { snapshot: version.snapshot, reason: "leaked".to_owned() };
+        let event = Entry::QuarantineAdded { snapshot: version.snapshot, reason: Some("leaked".to_owned()) };
         home.record(&project("a"), vec![event]).unwrap();
         home.catch_up().unwrap();
         let refused = share(&mut home, &project("a"), &"d".parse().unwrap(), &project("b"), None, &mut quiet);

@@ -1,0 +1,122 @@
+//! `aseptic ledger follow`: new entries as they come.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use aseptic_model::Class;
+use aseptic_runner::{Position, Recorded};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
+use super::filter::Filter;
+use super::show;
+use crate::context::Context;
+use crate::failure::Failure;
+
+/// How long an entry may wait to be shown. Asking for the size of one file this often costs nothing that counts,
+/// and works on every file system.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
+
+/// Print new entries as they come, until Ctrl-C
+///
+/// An entry is shown when it is on the disk. With `--json` each is one document on a line.
+#[derive(Debug, clap::Args)]
+#[command(
+    after_help = "Examples:\n  aseptic ledger follow --type run.denied\n  aseptic ledger follow --from 0 --json"
+)]
+pub(crate) struct Args {
+    /// Begin with the entry of this index, instead of the next one to come
+    #[arg(long, value_name = "INDEX")]
+    from: Option<u64>,
+    #[command(flatten)]
+    filter: Filter,
+    /// Ledger directory, instead of that of the state directory
+    #[arg(long, value_name = "DIR")]
+    ledger: Option<PathBuf>,
+}
+
+pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
+    let dir = super::directory(context, args.ledger.as_ref())?;
+    let filter = args.filter.conditions();
+    let interrupt = context.interrupt()?;
+    let from = args.from.unwrap_or(u64::MAX);
+    let mut at =
+        pass(context, &dir, Position::START, |recorded| recorded.index >= from && filter.fits(recorded))?;
+    if args.from.is_none() {
+        context.say("waiting for entries; Ctrl-C ends this");
+    }
+    let mut seen = None;
+    while let Some(next) = at {
+        if interrupt.is_seen() || !wait()? {
+            break;
+        }
+        let length = length(&dir)?;
+        at = Some(next);
+        if seen != Some(length) {
+            // Before the entries are read: what is added meanwhile is another length.
+            seen = Some(length);
+            at = pass(context, &dir, next, |recorded| filter.fits(recorded))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints the entries from `from` on; returns where the next one begins, or nothing when nobody reads any more.
+fn pass(
+    context: &Context,
+    dir: &Path,
+    from: Position,
+    wanted: impl Fn(&Recorded) -> bool,
+) -> Result<Option<Position>, Failure> {
+    let mut at = from;
+    for recorded in aseptic_runner::entries(dir, from)? {
+        let recorded = recorded?;
+        at = recorded.next;
+        if wanted(&recorded) && !print(context, &recorded) {
+            return Ok(None);
+        }
+    }
+    Ok(Some(at))
+}
+
+/// False when the line could not be written.
+fn print(context: &Context, recorded: &Recorded) -> bool {
+    let line = match context.json() {
+        true => show::document(recorded).to_string(),
+        false => show::row(recorded).join("  "),
+    };
+    let mut stdout = io::stdout().lock();
+    let written = writeln!(stdout, "{line}").and_then(|()| stdout.flush());
+    let fine = written.is_ok();
+    context.written(written);
+    fine
+}
+
+/// Waits a moment, less when a signal comes. False when nobody reads standard output any more.
+fn wait() -> Result<bool, Failure> {
+    let stdout = io::stdout();
+    let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
+    let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(LOOK_EVERY.subsec_nanos()) };
+    match poll(&mut watched, Some(&timeout)) {
+        Ok(_) => Ok(!watched[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)),
+        Err(rustix::io::Errno::INTR) => Ok(true),
+        Err(error) => {
+            let message = format!("could not wait: {error}");
+            Err(Failure::new(
+                Class::Host,
+                "ledger/follow",
+                message,
+                "try again, or use `aseptic ledger show`",
+            ))
+        }
+    }
+}
+
+fn length(dir: &Path) -> Result<u64, Failure> {
+    fs::metadata(dir.join("log")).map(|metadata| metadata.len()).map_err(|error| {
+        let message = format!("the ledger in `{}` is gone: {error}", dir.display());
+        Failure::new(Class::Host, "ledger/follow", message, "see who removed it, and restore it from a copy")
+    })
+}
