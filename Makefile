@@ -11,7 +11,7 @@ demo: ## Build, then show the main job on real data
 test: ## Install what is missing, then pass every test, as root also as an ordinary user
 	scripts/test.sh
 
-test-peers: ## CPython's and the kernel's own tests, real clients, and killed supervisors (15 minutes)
+test-peers: ## CPython's and the kernel's own tests, real clients, verifiers of others, killed supervisors (15 minutes)
 	scripts/test-peers.sh
 
 test-vm: ## The tests of the jail on Debian's own kernel, in a virtual machine (minutes, x86-64)
@@ -23,7 +23,7 @@ fuzz: ## Fuzzers read what comes from a hostile job, archive or disk, a minute e
 check: ## Format, lints, documentation, dependencies, shell scripts, structure
 	scripts/check.sh
 
-bench: ## Measure runs beside other sandboxes, inside against outside, the gateway and the store beside others
+bench: ## Measure runs beside other sandboxes, inside against outside; gateway, store and ledger beside others
 	scripts/bench.sh
 
 setup: ## Install what build and tests need, or say what to install

@@ -1,22 +1,23 @@
 #!/usr/bin/env bash
 # Builds for release and measures: the start of a run beside other sandboxes, a program inside against the same
-# program outside, the gateway of a run beside other relays, and the store beside other tools for data.
+# program outside, the gateway of a run beside other relays, the store beside other tools for data, and the ledger
+# beside fdatasync(2), SQLite and a verifier in Go.
 #
 #   scripts/bench.sh          all
-#   scripts/bench.sh PART …   one of start_up, inside, explain, egress, store; any further argument goes to it:
+#   scripts/bench.sh PART …   one of start_up, inside, explain, egress, store, ledger; any further argument goes to it:
 #                             `start_up --samples 200`
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
 
-parts=(start_up inside explain egress store)
+parts=(start_up inside explain egress store ledger)
 case ${1:-} in
-  start_up | inside | explain | egress | store)
+  start_up | inside | explain | egress | store | ledger)
     parts=("$1")
     shift
     ;;
   ?*)
-    echo "usage: $0 [start_up|inside|explain|egress|store ARGUMENT…]" >&2
+    echo "usage: $0 [start_up|inside|explain|egress|store|ledger ARGUMENT…]" >&2
     exit 2
     ;;
 esac
@@ -25,6 +26,7 @@ scripts/setup.sh bench
 cargo build --release --locked -p aseptic
 cargo build --release --locked -p aseptic-sandbox --example jail
 cargo build --release --locked -p aseptic-store --example store
+cargo build --release --locked -p aseptic-ledger --example ledger
 python=$(scripts/find-python.sh)
 
 # The jail once more without the start of the C library, where Rust can build that.
@@ -65,11 +67,18 @@ make_store_peers() {
   "$place/bin/b3sum" --version >/dev/null 2>&1 || cargo install --quiet --locked --root "$place" b3sum
 }
 
+# The verifier in Go, with the sources of its packages that Debian has.
+make_verifier() {
+  mkdir -p bench/scratch
+  GO111MODULE=off GOPATH=/usr/share/gocode go build -o bench/scratch/ledger-notes scripts/peers/proofs/go/main.go
+}
+
 for part in "${parts[@]}"; do
   case $part in
     start_up) build_static_jail ;;
     inside) make_environment ;;
     store) make_store_peers ;;
+    ledger) make_verifier ;;
   esac
   "$python" "bench/$part.py" "$@"
 done

@@ -33,7 +33,7 @@ LONG_FILES: dict[str, int] = {}
 
 # First words of error codes; a code is `family/cause`.
 ERROR_FAMILIES = (
-    "archive catalog cli dataset drill environment export home init input ledger limit network plan request result"
+    "archive attest catalog cli dataset drill environment export home init input ledger limit network plan request result"
     " retention run sandbox spec store accept"
 ).split()
 

@@ -69,6 +69,12 @@ need_peers() {
   need openssl openssl version
 }
 
+# A second reader of what ledgers publish.
+need_go() {
+  need golang-go go version
+  need golang-golang-x-mod-dev test -e /usr/share/gocode/src/golang.org/x/mod/sumdb/note/note.go
+}
+
 # Relays to measure beside the gateway.
 need_relays() {
   need haproxy haproxy -v
@@ -103,9 +109,10 @@ case $task in
   build) need_build ;;
   test) need_build && need_jail && need_python && need_testbed && need_second_user && need_zstd ;;
   demo) need_build && need_jail && need_python ;;
-  peers) need_build && need_jail && need_python && need_testbed && need_second_user && need_peers ;;
+  peers) need_build && need_jail && need_python && need_testbed && need_second_user && need_peers && need_go ;;
   bench)
-    need_build && need_jail && need_python && need_testbed && need_second_user && need_sandboxes && need_relays && need_stores
+    need_build && need_jail && need_python && need_testbed && need_second_user && need_sandboxes && need_relays && need_stores &&
+      need_go
     need strace strace --version
     ;;
   vm) need_build && need_python && need_machine ;;

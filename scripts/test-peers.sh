@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Tests by other people, and tests by force: CPython's regression tests inside and outside, the kernel's own
 # tests of what the walls rest on, real clients and servers through the network of runs, archives at servers of
-# others, and many runs whose supervisors are killed.
+# others, proofs and documents in front of their verifiers, and many runs whose supervisors are killed.
 #
 #   scripts/test-peers.sh                              all of them
-#   scripts/test-peers.sh cpython|kernel|egress|archives|stress only these; what follows `--` goes to the last one
+#   scripts/test-peers.sh cpython|kernel|egress|archives|proofs|stress only these; what follows `--` goes to the last one
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
@@ -16,16 +16,16 @@ trap '[[ -z $place ]] || rm -rf -- "$place"' EXIT
 parts=()
 while (($#)) && [[ $1 != -- ]]; do
   case $1 in
-    cpython | kernel | egress | archives | stress) parts+=("$1") ;;
+    cpython | kernel | egress | archives | proofs | stress) parts+=("$1") ;;
     *)
-      echo "usage: $0 [cpython] [kernel] [egress] [archives] [stress] [-- ARGUMENT…]" >&2
+      echo "usage: $0 [cpython] [kernel] [egress] [archives] [proofs] [stress] [-- ARGUMENT…]" >&2
       exit 2
       ;;
   esac
   shift
 done
 (($# == 0)) || shift
-((${#parts[@]})) || parts=(kernel cpython egress archives stress)
+((${#parts[@]})) || parts=(kernel cpython egress archives proofs stress)
 
 scripts/setup.sh peers
 cargo build --locked -p aseptic
@@ -33,6 +33,7 @@ python=$(scripts/find-python.sh)
 aseptic=$PWD/target/debug/aseptic
 clients=bench/scratch/clients
 servers=$PWD/bench/scratch/servers
+verifiers=$PWD/bench/scratch/verifiers
 
 # A directory that an ordinary user can read, for the checkout may lie where he cannot go.
 make_place() {
@@ -76,6 +77,21 @@ make_servers() {
   fi
 }
 
+# The verifiers of others: those from PyPI by the hashes of the list, those in Go and Rust built here.
+make_verifiers() {
+  local wanted=scripts/peers/proofs/requirements.txt
+  if ! cmp --silent "$wanted" "$verifiers/requirements.txt"; then
+    rm -rf -- "$verifiers"
+    mkdir -p "${verifiers%/*}"
+    "$python" -m venv "$verifiers"
+    "$verifiers/bin/pip" install --quiet --disable-pip-version-check --require-hashes --requirement "$wanted"
+    cp -- "$wanted" "$verifiers/"
+  fi
+  GO111MODULE=off GOPATH=/usr/share/gocode go build -o "$verifiers/bin/notes" scripts/peers/proofs/go/main.go
+  cargo build --locked --quiet -p aseptic-ledger --example ledger
+  CARGO_TARGET_DIR=$PWD/target/tlog-peer cargo build --locked --quiet --manifest-path scripts/peers/proofs/tlog/Cargo.toml
+}
+
 egress_as_user() {
   make_place
   mkdir -p "$place/scripts/peers"
@@ -102,6 +118,11 @@ for part in "${parts[@]}"; do
     archives)
       make_servers
       "$servers/bin/python" scripts/peers/archives.py --aseptic "$aseptic" --python "$servers/bin/python" || failed=1
+      ;;
+    proofs)
+      make_verifiers
+      "$verifiers/bin/python" scripts/peers/proofs --aseptic "$aseptic" --go "$verifiers/bin/notes" \
+        --rust target/tlog-peer/debug/aseptic-tlog-peer --filler target/debug/examples/ledger "$@" || failed=1
       ;;
     stress) "$python" scripts/stress.py --aseptic "$aseptic" "$@" || failed=1 ;;
   esac
