@@ -73,6 +73,10 @@ impl Statement {
         if statement.kind != STATEMENT {
             return Err(wrong("its `_type` is another".to_owned()));
         }
+        // It is printed, and a signer may be a stranger.
+        if !statement.predicate_type.bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(wrong("its `predicateType` is no URI".to_owned()));
+        }
         Ok(statement)
     }
 }

@@ -118,6 +118,30 @@ fn files_are_compared_both_ways() {
     std::os::unix::fs::symlink("../../w", world.path("project/m/s/w")).unwrap();
     failed(&world, &verify, "attest/differs");
     failed(&world, &["attest", "verify", "latest", "--outputs", "nowhere"], "attest/read");
+    // A part that no statement has is no empty part.
+    fs::create_dir(world.path("project/empty")).unwrap();
+    failed(
+        &world,
+        &["attest", "verify", "latest", "--outputs", "empty", "--part", "out/typo"],
+        "attest/unlisted",
+    );
+}
+
+#[test]
+fn statements_of_two_runs_are_not_taken_for_one() {
+    let world = sealed();
+    world.ok(&["attest", "export", "latest", "--as", "slsa", "--out", "one"]);
+    world.ok(&["export", "latest/out", "--to", "results"]);
+    world.ok(&["run", "--quiet", "--", "sh", "-c", "echo other > /out/other"]);
+    world.ok(&["attest", "export", "latest", "--as", "slsa", "--out", "two"]);
+    let both = ["one", "two"].map(|name| fs::read_to_string(world.path("project").join(name)).unwrap());
+    world.write("both", both.concat());
+    world.write("key.pem", world.ok(&["attest", "key"]));
+    let verify =
+        |file| ["attest", "verify", file, "--key", "key.pem", "--outputs", "results", "--part", "out"];
+    assert!(world.ok(&verify("one")).contains("every one as stated"));
+    failed(&world, &verify("both"), "attest/differs");
+    failed(&world, &["attest", "verify", "one", "--key", "/dev/zero"], "attest/read");
 }
 
 #[test]

@@ -226,13 +226,20 @@ fn a_witness_without_a_network() {
         let taken = world.ok(&["ledger", "witness", "update", "--cosignature", "from"]);
         assert_eq!(taken, format!("vault cosigned {entries} entries\n"));
         assert_eq!(ledger.verify()["witnessed"]["entries"], entries);
+        fs::remove_file(world.path("project/to")).unwrap();
+        fs::remove_file(world.path("project/from")).unwrap();
     }
+    world.write("to", "somebody's");
     // Whoever lost the memory of what was cosigned is told, and says it.
     fs::remove_dir_all(world.path("state/ledger/witnessed")).unwrap();
+    let again = world.run(&["ledger", "witness", "update", "--request", "to"]);
+    assert!(again.starts_with("exit: 2") && again.contains("ledger/export"), "nothing is replaced: {again}");
+    fs::remove_file(world.path("project/to")).unwrap();
     world.ok(&["ledger", "witness", "update", "--request", "to"]);
     let refused = sign(&world);
     let text = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert!(text.contains("last saw 3 entries") && text.contains("--old SIZE"), "{text}");
+    fs::remove_file(world.path("project/to")).unwrap();
     world.ok(&["ledger", "witness", "update", "--request", "to", "--old", "3"]);
     assert!(sign(&world).status.success());
     fs::write(world.path("project/damaged"), "\u{2014} vault.example AAAA\n").unwrap();

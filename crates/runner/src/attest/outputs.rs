@@ -67,6 +67,9 @@ pub(super) fn compare(statement: &Statement, outputs: &OutputsToCheck) -> Result
                 None => (name == part).then(|| (name.rsplit('/').next().unwrap_or(&name).to_owned(), digest)),
             })
             .collect();
+        if wanted.is_empty() {
+            return Err(AttestationError::Unlisted);
+        }
     }
     let mut found = Vec::new();
     walk(&outputs.dir, &mut Vec::new(), &mut found)?;

@@ -58,12 +58,16 @@ pub fn update_witnesses(dir: &Path, proxy: &SiteProxy) -> Result<WitnessUpdate, 
     let url = Some(proxy.url.as_str()).filter(|url| !url.is_empty());
     let proxy = url.map(|url| aseptic_http::SiteProxy { url, except: &proxy.except });
     let client = Client::new(ClientLimits::default(), proxy)?;
-    let mut answers = Vec::new();
+    let (mut answers, mut ahead) = (Vec::new(), None);
     for witness in policy.witnesses() {
         let answered = match &witness.url {
             None => Answered::ByFile,
             Some(url) => match ask(&client, dir, witness, url, &checkpoint) {
-                Err(error @ WitnessingError::Ahead { .. }) => return Err(error),
+                // The others are asked all the same: nobody signed this answer.
+                Err(error @ WitnessingError::Ahead { .. }) => {
+                    ahead = ahead.or(Some(error));
+                    continue;
+                }
                 Err(error) => Answered::Failed(error),
                 Ok(Err(refused)) => refused,
                 Ok(Ok(cosigned)) => {
@@ -77,6 +81,9 @@ pub fn update_witnesses(dir: &Path, proxy: &SiteProxy) -> Result<WitnessUpdate, 
         answers.push((witness.name.clone(), answered));
     }
     update_tiles(dir)?;
+    if let Some(error) = ahead {
+        return Err(error);
+    }
     let quorum = policy.judge(&checkpoint).is_ok_and(|judged| judged.quorum);
     Ok(WitnessUpdate { checkpoint, quorum, answers })
 }

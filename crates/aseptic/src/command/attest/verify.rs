@@ -1,4 +1,5 @@
 use std::fs;
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -124,9 +125,9 @@ fn read(path: &Path, max: usize) -> Result<Vec<u8>, Failure> {
             "name a file with signed statements, or a key as PEM",
         )
     };
-    let size = fs::metadata(path).map_err(|error| wrong(error.to_string()))?.len();
-    if usize::try_from(size).is_ok_and(|size| size <= max) {
-        return fs::read(path).map_err(|error| wrong(error.to_string()));
-    }
-    Err(wrong("it is too long".to_owned()))
+    // What a file says of its length is not believed: a device has none.
+    let mut bytes = Vec::new();
+    let file = fs::File::open(path).map_err(|error| wrong(error.to_string()))?;
+    file.take(max as u64 + 1).read_to_end(&mut bytes).map_err(|error| wrong(error.to_string()))?;
+    if bytes.len() <= max { Ok(bytes) } else { Err(wrong("it is too long".to_owned())) }
 }

@@ -1,5 +1,6 @@
 use std::fs;
-use std::io::Read as _;
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -130,11 +131,22 @@ pub(crate) fn read_text(path: &Path, limit: u64) -> Result<String, String> {
     if text.len() as u64 > limit { Err(format!("it has more than {limit} bytes")) } else { Ok(text) }
 }
 
-/// Writes a result of the user, whole or not at all as far as the file system goes.
+/// Writes a result of the user to a new file, for this user alone: nothing that is there is replaced.
 pub(crate) fn write_text(path: &Path, text: &str) -> Result<(), Failure> {
-    fs::write(path, text).map_err(|error| {
+    let new = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    new.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|error| {
         let message = format!("could not write `{}`: {error}", path.display());
-        Failure::new(Class::Host, "ledger/witness-file", message, "check the path and its permissions")
+        match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                Failure::new(Class::User, "ledger/export", message, "name a file that is not there yet")
+            }
+            _ => Failure::new(
+                Class::Host,
+                "ledger/witness-file",
+                message,
+                "check the path and its permissions",
+            ),
+        }
     })
 }
 
