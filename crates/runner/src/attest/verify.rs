@@ -236,12 +236,12 @@ fn compared(
     outputs: Option<&OutputsToCheck>,
 ) -> Result<Option<Compared>, AttestationError> {
     let Some(outputs) = outputs else { return Ok(None) };
-    let mut compared = None;
     // Statements of one run have the same subjects; those of another must not pass as well.
-    for (at, statement) in statements.iter().enumerate() {
-        if at == 0 || statements.get(at - 1).is_some_and(|before| before.subject != statement.subject) {
-            compared = Some(compare(statement, outputs)?);
-        }
+    let mut distinct: Vec<&Statement> = statements.iter().collect();
+    distinct.dedup_by(|one, before| one.subject == before.subject);
+    let mut compared = None;
+    for statement in distinct {
+        compared = Some(compare(statement, outputs)?);
     }
     compared.map(Some).ok_or(AttestationError::Unlisted)
 }
