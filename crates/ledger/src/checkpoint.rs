@@ -8,9 +8,8 @@ use std::str::FromStr;
 use data_encoding::BASE64;
 
 use crate::base64::from_base64;
-
 use crate::merkle::TreeHash;
-use crate::note::{NOTE_BYTES_MAX, NoteError, SIGNATURE_BYTES, VerifierKey, is_origin};
+use crate::note::{NOTE_BYTES_MAX, NoteError, NoteKey, SIGNATURE_BYTES, VerifierKey, is_origin};
 
 /// The text that is signed for a tree.
 pub(crate) fn checkpoint_text(origin: &str, size: u64, root: TreeHash, extensions: &[String]) -> String {
@@ -34,14 +33,38 @@ pub struct Checkpoint {
     size: u64,
     root: TreeHash,
     extensions: Vec<String>,
-    signatures: Vec<NoteSignature>,
+    signatures: Vec<SignatureLine>,
 }
 
+/// One line of a signed note's signatures.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct NoteSignature {
-    name: String,
-    id: [u8; 4],
-    bytes: Vec<u8>,
+pub(crate) struct SignatureLine {
+    pub(crate) name: String,
+    pub(crate) id: [u8; 4],
+    pub(crate) bytes: Vec<u8>,
+}
+
+impl SignatureLine {
+    /// The parts of one line without its newline.
+    pub(crate) fn parse(line: &str) -> Option<Self> {
+        let (name, encoded) = line.strip_prefix("\u{2014} ")?.split_once(' ')?;
+        let bytes = from_base64(encoded)?;
+        let (id, bytes) = bytes.split_first_chunk()?;
+        let whole = is_origin(name) && !bytes.is_empty();
+        whole.then(|| Self { name: name.to_owned(), id: *id, bytes: bytes.to_vec() })
+    }
+
+    /// Whether it is in the name of `key`; it need not be by it.
+    pub(crate) fn names<const TYPE: u8>(&self, key: &NoteKey<TYPE>) -> bool {
+        self.name == key.name && self.id == key.id
+    }
+}
+
+impl fmt::Display for SignatureLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bytes = [self.id.as_slice(), &self.bytes].concat();
+        writeln!(f, "\u{2014} {} {}", self.name, BASE64.encode(&bytes))
+    }
 }
 
 impl Checkpoint {
@@ -52,7 +75,7 @@ impl Checkpoint {
         next: Option<&VerifierKey>,
         signature: &[u8; SIGNATURE_BYTES],
     ) -> Self {
-        let signature = NoteSignature { name: key.name.clone(), id: key.id, bytes: signature.to_vec() };
+        let signature = SignatureLine { name: key.name.clone(), id: key.id, bytes: signature.to_vec() };
         let extensions = next.map(VerifierKey::extension).into_iter().collect();
         Self { origin: key.name.clone(), size, root, extensions, signatures: vec![signature] }
     }
@@ -83,30 +106,53 @@ impl Checkpoint {
     }
 
     /// The text that the signatures are over.
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         checkpoint_text(&self.origin, self.size, self.root, &self.extensions)
+    }
+
+    pub(crate) fn signatures(&self) -> &[SignatureLine] {
+        &self.signatures
+    }
+
+    /// The checkpoint with this text and exactly these signatures, if that is a note.
+    pub(crate) fn with_signatures(&self, signatures: &[SignatureLine]) -> Result<Self, NoteError> {
+        let lines: String = signatures.iter().map(ToString::to_string).collect();
+        format!("{}\n{lines}", self.text()).parse()
     }
 
     /// Whether `key` is the key of this origin and signed this checkpoint.
     #[must_use]
     pub fn is_signed_by(&self, key: &VerifierKey) -> bool {
-        self.origin == key.name
-            && self.signatures.iter().any(|signature| {
-                signature.name == key.name
-                    && signature.id == key.id
-                    && <&[u8; SIGNATURE_BYTES]>::try_from(signature.bytes.as_slice())
-                        .is_ok_and(|bytes| key.accepts_text(&self.text(), bytes))
-            })
+        self.signatures.iter().any(|line| line.names(key) && self.is_by(line, key))
+    }
+
+    /// Whether one of `keys` signed this checkpoint.
+    ///
+    /// # Errors
+    /// [`NoteError`]: a signature in the name of one of them is not by it.
+    pub(crate) fn is_signed_by_any(&self, keys: &[&VerifierKey]) -> Result<bool, NoteError> {
+        let mut signed = false;
+        for line in &self.signatures {
+            if let Some(key) = keys.iter().find(|key| line.names(key)) {
+                if !self.is_by(line, key) {
+                    return Err(NoteError("a signature is not by the key it names"));
+                }
+                signed = true;
+            }
+        }
+        Ok(signed)
+    }
+
+    fn is_by(&self, line: &SignatureLine, key: &VerifierKey) -> bool {
+        let signature = <&[u8; SIGNATURE_BYTES]>::try_from(line.bytes.as_slice());
+        self.origin == key.name && signature.is_ok_and(|bytes| key.accepts_text(&self.text(), bytes))
     }
 }
 
 impl fmt::Display for Checkpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{}", self.text())?;
-        for NoteSignature { name, id, bytes } in &self.signatures {
-            writeln!(f, "\u{2014} {name} {}", BASE64.encode(&[id, bytes.as_slice()].concat()))?;
-        }
-        Ok(())
+        self.signatures.iter().try_for_each(|line| line.fmt(f))
     }
 }
 
@@ -137,23 +183,12 @@ impl FromStr for Checkpoint {
         let root = root
             .parse()
             .map_err(|_| NoteError("the root line of a checkpoint is 32 bytes in padded base64"))?;
-        let signatures = signatures.split('\n').map(parse_signature).collect::<Option<_>>();
+        let signatures = signatures.split('\n').map(SignatureLine::parse).collect::<Option<_>>();
         let signatures = signatures.ok_or(NoteError("a signature line is a dash, a name and base64"))?;
         let (origin, extensions) =
             ((*origin).to_owned(), extensions.iter().map(|&line| line.into()).collect());
         Ok(Self { origin, size, root, extensions, signatures })
     }
-}
-
-fn parse_signature(line: &str) -> Option<NoteSignature> {
-    let (name, encoded) = line.strip_prefix("\u{2014} ")?.split_once(' ')?;
-    let bytes = from_base64(encoded)?;
-    let (id, bytes) = bytes.split_first_chunk()?;
-    (is_origin(name) && !bytes.is_empty()).then(|| NoteSignature {
-        name: name.to_owned(),
-        id: *id,
-        bytes: bytes.to_vec(),
-    })
 }
 
 #[cfg(test)]
@@ -166,7 +201,7 @@ mod tests {
 
     fn checkpoint(signer: &Signer) -> Checkpoint {
         let root = Tree::default().root();
-        Checkpoint::new(signer.verifier(), 10, root, None, &signer.sign(10, root, None))
+        Checkpoint::new(signer.public(), 10, root, None, &signer.sign(10, root, None))
     }
 
     #[test]
@@ -178,14 +213,14 @@ mod tests {
             "example.com/log\n10\n47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=\n\n\u{2014} example.com/log ";
         assert!(note.starts_with(head), "{note}");
         assert_eq!(note.parse(), Ok(checkpoint.clone()));
-        assert!(checkpoint.is_signed_by(signer.verifier()));
-        assert!(!checkpoint.is_signed_by(Signer::from_seed("example.com/log", &[8; 32]).verifier()));
-        assert!(!checkpoint.is_signed_by(Signer::from_seed("example.com/lag", &[7; 32]).verifier()));
+        assert!(checkpoint.is_signed_by(signer.public()));
+        assert!(!checkpoint.is_signed_by(Signer::from_seed("example.com/log", &[8; 32]).public()));
+        assert!(!checkpoint.is_signed_by(Signer::from_seed("example.com/lag", &[7; 32]).public()));
 
         let larger: Checkpoint = note.replace("\n10\n", "\n11\n").parse().unwrap();
-        assert!(!larger.is_signed_by(signer.verifier()));
+        assert!(!larger.is_signed_by(signer.public()));
         let witnessed: Checkpoint = format!("{note}\u{2014} witness AAAAAAE=\n").parse().unwrap();
-        assert!(witnessed.is_signed_by(signer.verifier()));
+        assert!(witnessed.is_signed_by(signer.public()));
     }
 
     #[test]
@@ -193,14 +228,14 @@ mod tests {
         let old = Signer::from_seed("log", &[7; 32]);
         let new = Signer::from_seed("log", &[8; 32]);
         let root = Tree::default().root();
-        let signature = old.sign(10, root, Some(new.verifier()));
-        let handover = Checkpoint::new(old.verifier(), 10, root, Some(new.verifier()), &signature);
+        let signature = old.sign(10, root, Some(new.public()));
+        let handover = Checkpoint::new(old.public(), 10, root, Some(new.public()), &signature);
         assert_eq!(handover.to_string().parse(), Ok(handover.clone()));
-        assert!(handover.is_signed_by(old.verifier()) && !handover.is_signed_by(new.verifier()));
-        assert_eq!(handover.extensions(), [format!("aseptic-key {}", new.verifier())]);
+        assert!(handover.is_signed_by(old.public()) && !handover.is_signed_by(new.public()));
+        assert_eq!(handover.extensions(), [format!("aseptic-key {}", new.public())]);
         let note = handover.to_string();
         for other in [note.replace("aseptic-key", "aseptic-kay"), note.replace("\n\n", "\nmore\n\n")] {
-            assert!(!other.parse::<Checkpoint>().unwrap().is_signed_by(old.verifier()), "{other}");
+            assert!(!other.parse::<Checkpoint>().unwrap().is_signed_by(old.public()), "{other}");
         }
     }
 

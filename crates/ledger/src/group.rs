@@ -163,7 +163,7 @@ impl Ledger {
         let mut head = state.head.clone();
         let first = head.tree.size();
         leaves.iter().for_each(|leaf| head.tree.push_hash(*leaf));
-        let next = next.map(Signer::verifier);
+        let next = next.map(Signer::public);
         let signature = state.signer.sign(head.tree.size(), head.tree.root(), next);
         let key = next.map(|key| *key.as_bytes());
         let Some(frame) = encode(first, body, leaves, key.as_ref(), &signature) else {

@@ -49,7 +49,7 @@ pub use error::{AppendError, OpenError, ReadError, Reference, StorageError, Veri
 pub use frame::{APPEND_BYTES_MAX, APPEND_ENTRIES_MAX, Damage, ENTRY_BYTES_MAX, Position};
 pub use log::Ledger;
 pub use merkle::{TreeHash, TreeHashTextError};
-pub use note::{Checkpoint, NOTE_BYTES_MAX, NoteError, ORIGIN_BYTES_MAX, VerifierKey};
+pub use note::{Checkpoint, NOTE_BYTES_MAX, NoteError, NoteKey, ORIGIN_BYTES_MAX, VerifierKey};
 pub use policy::{
     Judgement, POLICY_BYTES_MAX, Policy, PolicyError, PolicyFileError, PolicyLog, PolicyWitness, Required,
     store_policy, stored_policy,

@@ -73,7 +73,7 @@ impl Ledger {
     /// [`Verified::keys`](crate::Verified::keys).
     #[must_use]
     pub fn verifier(&self) -> VerifierKey {
-        self.state().signer.verifier().clone()
+        self.state().signer.public().clone()
     }
 
     /// Number of entries on disk that this handle knows of: all that were there when it was opened or last
@@ -147,7 +147,7 @@ impl Ledger {
             let cut = self.storage.shorten(&self.log, state.head.offset);
             cut.map_err(StorageError::at("repair", &path))?;
         }
-        if state.signer.verifier() != state.head.keys.current() {
+        if state.signer.public() != state.head.keys.current() {
             state.signer = match key_of(&self.dir, state.head.keys.current(), &*self.storage) {
                 Ok(signer) => signer,
                 Err(OpenError::Storage(error)) => return Err(error.into()),
@@ -196,7 +196,7 @@ impl Ledger {
 impl State {
     pub(crate) fn checkpoint_of(&self, head: &Head) -> Checkpoint {
         head.checkpoint().unwrap_or_else(|| {
-            let (key, root) = (self.signer.verifier(), head.tree.root());
+            let (key, root) = (self.signer.public(), head.tree.root());
             Checkpoint::new(key, 0, root, None, &self.signer.sign(0, root, None))
         })
     }

@@ -2,7 +2,6 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Condvar, Mutex};
@@ -17,7 +16,7 @@ use crate::keys::Keys;
 use crate::log::{Ledger, State};
 use crate::note::{Checkpoint, NoteError, Signer, VerifierKey, is_origin};
 use crate::read::{read_checkpoint, version_of};
-use crate::storage::{Disk, Lock, Storage, create_dir, read_bounded};
+use crate::storage::{Disk, Lock, Private, Storage, create_dir, read_private};
 use crate::upgrade::upgrade;
 
 /// Longest key file: two names and two base64 fields fit several times.
@@ -103,7 +102,7 @@ impl Ledger {
 
         let listed = Keys::read(dir)?.transpose().map_err(OpenError::Key)?;
         let signer = open_key(dir, name, listed.as_ref(), &*storage)?;
-        let first = listed.as_ref().map_or(signer.verifier(), Keys::first).clone();
+        let first = listed.as_ref().map_or(signer.public(), Keys::first).clone();
         let published = open_checkpoint(dir)?;
         let (mut log, version) = open_log(dir, published.as_ref(), &*storage)?;
         let (mut head, mut kept) = Head::find(dir, &log, version, &first)?;
@@ -204,14 +203,14 @@ fn open_key(
             signer
         }
     };
-    let found = signer.verifier().name();
+    let found = signer.public().name();
     if !name.fits(found) {
         let (Name::Exactly(wanted) | Name::Below(wanted)) = name;
         return Err(OpenError::OtherOrigin { found: found.to_owned(), wanted: wanted.to_owned() });
     }
     if listed.is_none() && !dir.join("log").exists() {
         let path = dir.join("verifier");
-        let text = format!("{}\n", signer.verifier());
+        let text = format!("{}\n", signer.public());
         storage.create(&path, text.as_bytes()).map_err(StorageError::at("create", &path))?;
     }
     Ok(signer)
@@ -230,7 +229,7 @@ fn current_key(
         return Err(OpenError::Key(NoteError("the file `verifier` lists keys that the log does not know")));
     }
     let current = head.keys.current();
-    let signer = if signer.verifier() == current { signer } else { key_of(dir, current, storage)? };
+    let signer = if signer.public() == current { signer } else { key_of(dir, current, storage)? };
     let left = dir.join("key.next");
     match fs::remove_file(&left) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => {
@@ -249,11 +248,11 @@ fn current_key(
 /// The private key of `wanted`, from `key`, or from `key.next`, which then becomes `key`.
 pub(crate) fn key_of(dir: &Path, wanted: &VerifierKey, storage: &dyn Storage) -> Result<Signer, OpenError> {
     let (path, next) = (dir.join("key"), dir.join("key.next"));
-    if let Some(signer) = read_key(&path)?.filter(|signer| signer.verifier() == wanted) {
+    if let Some(signer) = read_key(&path)?.filter(|signer| signer.public() == wanted) {
         return Ok(signer);
     }
     match read_key(&next)? {
-        Some(signer) if signer.verifier() == wanted => {
+        Some(signer) if signer.public() == wanted => {
             storage.install(&next, &path).map_err(StorageError::at("install", &path))?;
             Ok(signer)
         }
@@ -263,16 +262,11 @@ pub(crate) fn key_of(dir: &Path, wanted: &VerifierKey, storage: &dyn Storage) ->
 
 /// The key in the file `path`, if there is one.
 fn read_key(path: &Path) -> Result<Option<Signer>, OpenError> {
-    let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        file => file.map_err(StorageError::at("open", path))?,
+    let text = match read_private(path, KEY_BYTES_MAX)? {
+        Private::Missing => return Ok(None),
+        Private::Exposed { mode } => return Err(OpenError::KeyExposed { mode }),
+        Private::Text(text) => text,
     };
-    let metadata = file.metadata().map_err(StorageError::at("measure", path))?;
-    let mode = metadata.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(OpenError::KeyExposed { mode });
-    }
-    let text = read_bounded(&file, KEY_BYTES_MAX).map_err(StorageError::at("read", path))?;
     let text = text.strip_suffix('\n').ok_or(OpenError::Key(NoteError("the file `key` is not one line")))?;
     Signer::from_text(text).map(Some).map_err(OpenError::Key)
 }

@@ -12,7 +12,7 @@ use aseptic_model::{Class, Diagnose, Diagnosis};
 
 pub use file::{PolicyFileError, store_policy, stored_policy};
 
-use crate::cosign::{WitnessKey, assemble, signatures_of, text_of};
+use crate::cosign::WitnessKey;
 use crate::note::{Checkpoint, NoteError, VerifierKey};
 
 /// Longest policy in bytes: hundreds of witnesses fit.
@@ -195,7 +195,7 @@ impl Policy {
     pub fn judge(&self, checkpoint: &Checkpoint) -> Result<Judgement, NoteError> {
         if !self.logs.is_empty() {
             let keys: Vec<&VerifierKey> = self.logs.iter().map(|log| &log.key).collect();
-            if !signed_by_any(checkpoint, &keys)? {
+            if !checkpoint.is_signed_by_any(&keys)? {
                 return Err(NoteError("the checkpoint is not signed by a log of the policy"));
             }
         }
@@ -214,24 +214,6 @@ impl Policy {
         let quorum = self.quorum.as_ref().is_none_or(|name| said.get(name.as_str()) == Some(&true));
         Ok(Judgement { quorum, witnesses })
     }
-}
-
-/// Whether one of `keys` signed `checkpoint`.
-///
-/// # Errors
-/// [`NoteError`]: a signature in the name of one of them is not by it.
-pub(crate) fn signed_by_any(checkpoint: &Checkpoint, keys: &[&VerifierKey]) -> Result<bool, NoteError> {
-    let text = text_of(checkpoint);
-    let mut signed = false;
-    for line in signatures_of(checkpoint) {
-        if let Some(key) = keys.iter().find(|key| line.names(key.name(), &key.id())) {
-            if !assemble(&text, &[line])?.is_signed_by(key) {
-                return Err(NoteError("a signature is not by the key it names"));
-            }
-            signed = true;
-        }
-    }
-    Ok(signed)
 }
 
 impl fmt::Display for Policy {

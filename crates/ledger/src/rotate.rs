@@ -26,7 +26,7 @@ impl NextKey {
     /// Its public half, to be named in the entry that records the handover.
     #[must_use]
     pub fn verifier(&self) -> &VerifierKey {
-        self.signer.verifier()
+        self.signer.public()
     }
 }
 
@@ -88,7 +88,7 @@ impl Ledger {
         }
         self.catch_up(&mut state, Tail::Remove)?;
         let NextKey { signer: next, before } = next;
-        if state.signer.verifier() != &before {
+        if state.signer.public() != &before {
             return Err(AppendError::HandedOver);
         }
         let text = next.to_text() + "\n";

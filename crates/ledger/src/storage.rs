@@ -2,10 +2,12 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt, PermissionsExt};
 use std::path::Path;
 
 use rustix::fs::{CWD, RenameFlags, renameat, renameat_with};
+
+use crate::error::StorageError;
 
 /// File mode of everything in a ledger: entries tell what people did.
 const MODE: u32 = 0o600;
@@ -115,6 +117,32 @@ pub(crate) fn read_text(path: &Path, limit: usize) -> io::Result<Option<String>>
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         file => read_bounded(&file?, limit).map(Some),
     }
+}
+
+/// A file that nobody else may read.
+pub(crate) enum Private {
+    Missing,
+    /// Others can read it, or write to it.
+    Exposed {
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// As [`read_bounded`] reads it.
+    Text(String),
+}
+
+/// The file `path` with a private key.
+pub(crate) fn read_private(path: &Path, limit: usize) -> Result<Private, StorageError> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Private::Missing),
+        file => file.map_err(StorageError::at("open", path))?,
+    };
+    let metadata = file.metadata().map_err(StorageError::at("measure", path))?;
+    let mode = metadata.permissions().mode() & 0o7777;
+    if mode & 0o077 != 0 {
+        return Ok(Private::Exposed { mode });
+    }
+    read_bounded(&file, limit).map(Private::Text).map_err(StorageError::at("read", path))
 }
 
 /// The text of `file`, for a strict parser: what is not UTF-8 is replaced, and of a file longer than `limit`

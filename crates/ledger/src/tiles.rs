@@ -23,12 +23,11 @@ pub(crate) use hashes::tree_before;
 pub use hashes::{prove, prove_consistency, read_from, root_at};
 pub(crate) use path::tile_path;
 
-use crate::cosign::text_of;
 use crate::error::{ReadError, StorageError};
 use crate::frame::Position;
+use crate::keys::Keys;
 use crate::merkle::{Tree, TreeHash};
 use crate::note::{Checkpoint, NOTE_BYTES_MAX, NoteError, VerifierKey};
-use crate::policy::signed_by_any;
 use crate::proof::Subtrees as _;
 use crate::read::{read, read_checkpoint};
 use crate::storage::{Lock, create_dir, read_text};
@@ -101,14 +100,8 @@ pub(crate) fn update_with(
 /// # Errors
 /// [`TilesError::Storage`], [`TilesError::Checkpoint`].
 pub fn ledger_keys(dir: &Path) -> Result<Vec<VerifierKey>, TilesError> {
-    let path = dir.join("verifier");
-    let text = read_text(&path, 64 * NOTE_BYTES_MAX).map_err(StorageError::at("read", &path))?;
-    let keys: Result<Vec<VerifierKey>, NoteError> =
-        text.unwrap_or_default().lines().map(str::parse).collect();
-    match keys {
-        Ok(keys) if keys.is_empty() => Err(TilesError::Checkpoint(NoteError("the file `verifier` is empty"))),
-        keys => keys.map_err(TilesError::Checkpoint),
-    }
+    let keys = Keys::read(dir)?.unwrap_or(Err(NoteError("the file `verifier` is missing")));
+    Ok(keys.map_err(TilesError::Checkpoint)?.iter().cloned().collect())
 }
 
 /// The published checkpoint of the ledger in `dir`, with the cosignatures that were collected for it; nothing
@@ -118,7 +111,7 @@ pub fn ledger_keys(dir: &Path) -> Result<Vec<VerifierKey>, TilesError> {
 /// [`TilesError::Storage`], [`TilesError::Checkpoint`].
 pub fn published_checkpoint(dir: &Path) -> Result<Option<Checkpoint>, TilesError> {
     let published = published(dir, &ledger_keys(dir)?)?;
-    Ok(published.map(|published| cosigned_of(dir, &text_of(&published)).unwrap_or(published)))
+    Ok(published.map(|published| cosigned_of(dir, &published).unwrap_or(published)))
 }
 
 /// The published checkpoint of the ledger in `dir`, which is by one of `keys`.
@@ -132,7 +125,7 @@ fn published(dir: &Path, keys: &[VerifierKey]) -> Result<Option<Checkpoint>, Til
     let Some(text) = text else { return Ok(None) };
     let checkpoint: Checkpoint = text.parse().map_err(TilesError::Checkpoint)?;
     let keys: Vec<&VerifierKey> = keys.iter().collect();
-    match signed_by_any(&checkpoint, &keys) {
+    match checkpoint.is_signed_by_any(&keys) {
         Ok(true) => Ok(Some(checkpoint)),
         Ok(false) => Err(TilesError::Checkpoint(NoteError("it was not signed by a key of the ledger"))),
         Err(error) => Err(TilesError::Checkpoint(error)),
@@ -145,7 +138,7 @@ fn tiled(dir: &Path, keys: &[VerifierKey]) -> Result<Option<Checkpoint>, TilesEr
     let text = read_text(&path, NOTE_BYTES_MAX).map_err(StorageError::at("read", &path))?;
     let checkpoint = text.and_then(|text| text.parse::<Checkpoint>().ok());
     let keys: Vec<&VerifierKey> = keys.iter().collect();
-    Ok(checkpoint.filter(|checkpoint| signed_by_any(checkpoint, &keys).unwrap_or(false)))
+    Ok(checkpoint.filter(|checkpoint| checkpoint.is_signed_by_any(&keys).unwrap_or(false)))
 }
 
 /// The tree as tiles while entries are added to it.
@@ -287,7 +280,7 @@ impl<'s> Writer<'s> {
             self.write(&path, &bundle)?;
             kept.insert(path);
         }
-        let note = cosigned_of(dir, &text_of(published)).unwrap_or_else(|| published.clone());
+        let note = cosigned_of(dir, published).unwrap_or_else(|| published.clone());
         let path = self.tiles.join("checkpoint");
         // Those of the old tree whose tiles are full now go first: after the checkpoint nobody looks for them.
         for (directory, _) in last_tiles(&self.tiles, old_size).filter(|(_, full)| full.exists()) {

@@ -12,7 +12,7 @@ fn cosigner(seed: u8) -> Cosigner {
 /// The example of the specification, with keys.
 fn example() -> String {
     let key = |seed| cosigner(seed).public().to_string();
-    let log = Signer::from_seed("example.com/log", &[9; 32]).verifier().to_string();
+    let log = Signer::from_seed("example.com/log", &[9; 32]).public().to_string();
     format!(
         "# who is believed\nlog {log} https://example.com/log\n\n\twitness X1 {} https://x1.example/\n\
          witness X2 {}\nwitness X3 {}\ngroup X-witnesses 2 X1 X2 X3\n\nwitness Y1 {}\nwitness Y2 {}\n\
@@ -32,7 +32,7 @@ fn cosigned(witnesses: &[u8]) -> Checkpoint {
     let root = TreeHash::empty();
     let text = format!("example.com/log\n9\n{root}");
     let bare: Checkpoint = format!("{text}\n\n\u{2014} other AAAAAAE=\n").parse().unwrap();
-    let lines: String = witnesses.iter().map(|seed| cosigner(*seed).cosign(&bare, 5)).collect();
+    let lines: String = witnesses.iter().map(|seed| cosigner(*seed).cosign(&bare, 5).to_string()).collect();
     format!("{bare}{lines}").parse().unwrap()
 }
 

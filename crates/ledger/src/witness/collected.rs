@@ -7,7 +7,8 @@ use std::path::Path;
 
 use aseptic_model::{Class, Diagnose, Diagnosis};
 
-use crate::cosign::{SignatureLine, WitnessKey, assemble, signatures_of, text_of};
+use crate::checkpoint::SignatureLine;
+use crate::cosign::WitnessKey;
 use crate::error::StorageError;
 use crate::note::{Checkpoint, NOTE_BYTES_MAX, NoteError};
 use crate::policy::Policy;
@@ -73,16 +74,15 @@ pub fn with_cosignature(
         return Err(not_by());
     }
     let lines = answer.lines().filter_map(SignatureLine::parse);
-    let of_key: Vec<_> = lines.filter(|line| line.names(key.name(), &key.id())).collect();
-    let text = text_of(checkpoint);
-    let alone = assemble(&text, &of_key).map_err(|_| not_by())?;
+    let of_key: Vec<_> = lines.filter(|line| line.names(key)).collect();
+    let alone = checkpoint.with_signatures(&of_key).map_err(|_| not_by())?;
     if !matches!(key.cosigned(&alone), Ok(Some(_))) {
         return Err(not_by());
     }
-    let mut signatures = signatures_of(checkpoint);
-    signatures.retain(|line| !line.names(key.name(), &key.id()));
+    let mut signatures = checkpoint.signatures().to_vec();
+    signatures.retain(|line| !line.names(key));
     signatures.extend(of_key);
-    assemble(&text, &signatures).map_err(CollectError::Note)
+    checkpoint.with_signatures(&signatures).map_err(CollectError::Note)
 }
 
 /// Keeps `checkpoint`, which the caller has checked, with its cosignatures, durably, together with those that
@@ -99,14 +99,13 @@ pub fn keep(dir: &Path, checkpoint: &Checkpoint, policy: &Policy) -> Result<(), 
     let lock = Lock::create(&path).map_err(StorageError::at("open", &path))?;
     let _held = lock.exclusive().map_err(StorageError::at("lock", &path))?;
 
-    let text = text_of(checkpoint);
-    let mut signatures = signatures_of(checkpoint);
-    for line in cosigned_of(dir, &text).iter().flat_map(signatures_of) {
+    let mut signatures = checkpoint.signatures().to_vec();
+    for line in cosigned_of(dir, checkpoint).iter().flat_map(Checkpoint::signatures) {
         if !signatures.iter().any(|new| (&new.name, new.id) == (&line.name, line.id)) {
-            signatures.push(line);
+            signatures.push(line.clone());
         }
     }
-    let merged = assemble(&text, &signatures).map_err(CollectError::Note)?;
+    let merged = checkpoint.with_signatures(&signatures).map_err(CollectError::Note)?;
     let path = place.join(checkpoint.size().to_string());
     Disk.create(&path, merged.to_string().as_bytes()).map_err(StorageError::at("write", &path))?;
 
@@ -144,9 +143,9 @@ pub fn collected(dir: &Path) -> Result<Vec<Checkpoint>, StorageError> {
     Ok(found)
 }
 
-/// The kept checkpoint with this text (without its last newline).
-pub(crate) fn cosigned_of(dir: &Path, text: &str) -> Option<Checkpoint> {
-    let size = decimal(text.lines().nth(1)?)?;
-    let kept = read_text(&dir.join(DIR).join(size.to_string()), NOTE_BYTES_MAX).ok()??;
-    kept.parse().ok().filter(|checkpoint| text_of(checkpoint) == text)
+/// The kept checkpoint with the text of this one.
+pub(crate) fn cosigned_of(dir: &Path, checkpoint: &Checkpoint) -> Option<Checkpoint> {
+    let path = dir.join(DIR).join(checkpoint.size().to_string());
+    let kept: Checkpoint = read_text(&path, NOTE_BYTES_MAX).ok()??.parse().ok()?;
+    (kept.text() == checkpoint.text()).then_some(kept)
 }

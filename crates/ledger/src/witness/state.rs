@@ -3,8 +3,6 @@
 //! **Invariant:** a cosignature leaves only after the checkpoint that it is over is on disk, and what was
 //! remembered never gets smaller: both happen under one lock, for threads and processes alike.
 
-use std::fs::File;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
@@ -13,13 +11,13 @@ use data_encoding::HEXLOWER;
 use sha2::{Digest as _, Sha256};
 
 use super::request::{AddCheckpoint, RequestError};
-use crate::cosign::{Cosigner, SignatureLine, WitnessKey, assemble, signatures_of, text_of};
+use crate::checkpoint::SignatureLine;
+use crate::cosign::{Cosigner, WitnessKey};
 use crate::error::StorageError;
 use crate::merkle::TreeHash;
 use crate::note::{Checkpoint, NOTE_BYTES_MAX, NoteError, VerifierKey, is_origin};
-use crate::policy::signed_by_any;
 use crate::proof::{ProofError, verify_consistency};
-use crate::storage::{Disk, Lock, Storage, create_dir, read_bounded, read_text};
+use crate::storage::{Disk, Lock, Private, Storage, create_dir, read_private, read_text};
 
 /// Longest key file: two names and two base64 fields fit several times.
 const KEY_BYTES_MAX: usize = 1024;
@@ -196,19 +194,11 @@ fn open_lock(dir: &Path) -> Result<(PathBuf, Lock), StorageError> {
 }
 
 fn read_key(dir: &Path) -> Result<Cosigner, WitnessError> {
-    let path = dir.join("key");
-    let file = match File::open(&path) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(WitnessError::Key(NoteError("there is no file `key`")));
-        }
-        file => file.map_err(StorageError::at("open", &path))?,
+    let text = match read_private(&dir.join("key"), KEY_BYTES_MAX)? {
+        Private::Missing => return Err(WitnessError::Key(NoteError("there is no file `key`"))),
+        Private::Exposed { mode } => return Err(WitnessError::KeyExposed { mode }),
+        Private::Text(text) => text,
     };
-    let metadata = file.metadata().map_err(StorageError::at("measure", &path))?;
-    let mode = metadata.permissions().mode() & 0o7777;
-    if mode & 0o077 != 0 {
-        return Err(WitnessError::KeyExposed { mode });
-    }
-    let text = read_bounded(&file, KEY_BYTES_MAX).map_err(StorageError::at("read", &path))?;
     let text =
         text.strip_suffix('\n').ok_or(WitnessError::Key(NoteError("the file `key` is not one line")))?;
     Cosigner::from_text(text).map_err(WitnessError::Key)
@@ -274,14 +264,14 @@ impl Witness {
         }
         let cosignature = self.key.cosign(checkpoint, now);
         let mut lines = signatures;
-        lines.extend(SignatureLine::parse(cosignature.trim_end()));
+        lines.push(cosignature.clone());
         // Fails if there are more signatures than fit in a note.
-        let cosigned = assemble(&text_of(checkpoint), &lines);
+        let cosigned = checkpoint.with_signatures(&lines);
         let cosigned = cosigned.map_err(|error| Refused::Malformed(error.into()))?;
         let path = self.path(&origin_hash(checkpoint.origin()));
         let kept = Disk.create(&path, cosigned.to_string().as_bytes());
         kept.map_err(StorageError::at("write", &path))?;
-        Ok(cosignature)
+        Ok(cosignature.to_string())
     }
 
     /// The last checkpoint that was cosigned of the log with this origin hash, as [`origin_hash`] gives it.
@@ -303,12 +293,11 @@ impl Witness {
         if keys.is_empty() {
             return Err(Refused::UnknownLog { origin: origin.to_owned() });
         }
-        if !signed_by_any(checkpoint, &keys).unwrap_or(false) {
+        if !checkpoint.is_signed_by_any(&keys).unwrap_or(false) {
             return Err(Refused::NotSigned);
         }
-        let mut lines = signatures_of(checkpoint);
-        lines.retain(|line| keys.iter().any(|key| line.names(key.name(), &key.id())));
-        Ok(lines)
+        let lines = checkpoint.signatures().iter();
+        Ok(lines.filter(|line| keys.iter().any(|key| line.names(key))).cloned().collect())
     }
 
     fn path(&self, hash: &str) -> PathBuf {
