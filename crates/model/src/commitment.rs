@@ -137,14 +137,18 @@ impl Event {
             | Self::AttestationKey { reason, .. }
             | Self::LedgerKeyRotated { reason, .. }
             | Self::LedgerErased { reason, .. }
-            | Self::QuarantineAdded { reason, .. } => reason.as_deref(),
+            | Self::RunStopped { reason, .. }
+            | Self::QuarantineAdded { reason, .. }
+            | Self::QuarantineLifted { reason, .. }
+            | Self::IncidentOpened { reason, .. }
+            | Self::IncidentClosed { reason, .. } => reason.as_deref(),
             _ => None,
         }
     }
 
     fn take_values(&mut self) -> Vec<(String, String)> {
-        if let Some(reason) = self.reason_mut() {
-            return reason.take().map(|reason| ("reason".to_owned(), reason)).into_iter().collect();
+        if let Some((field, text)) = self.text_mut() {
+            return text.take().map(|text| (field.to_owned(), text)).into_iter().collect();
         }
         let Some((field, metadata)) = self.metadata_mut() else { return Vec::new() };
         let statements = std::mem::take(metadata).into_iter();
@@ -152,23 +156,28 @@ impl Event {
     }
 
     fn put_value(&mut self, place: &str, value: &str) -> Option<()> {
-        if let Some(reason) = self.reason_mut() {
-            let free = place == "reason" && reason.is_none();
-            return free.then(|| *reason = Some(value.to_owned()));
+        if let Some((field, text)) = self.text_mut() {
+            let free = place == field && text.is_none();
+            return free.then(|| *text = Some(value.to_owned()));
         }
         let (field, metadata) = self.metadata_mut()?;
         let key = place.strip_prefix(field)?.strip_prefix('.')?.parse().ok()?;
         metadata.insert(key, value.parse().ok()?).is_none().then_some(())
     }
 
-    fn reason_mut(&mut self) -> Option<&mut Option<String>> {
+    fn text_mut(&mut self) -> Option<(&'static str, &mut Option<String>)> {
         match self {
             Self::DatasetLabelled { reason, .. }
             | Self::RetentionSet { reason, .. }
             | Self::AttestationKey { reason, .. }
             | Self::LedgerKeyRotated { reason, .. }
             | Self::LedgerErased { reason, .. }
-            | Self::QuarantineAdded { reason, .. } => Some(reason),
+            | Self::RunStopped { reason, .. }
+            | Self::QuarantineAdded { reason, .. }
+            | Self::QuarantineLifted { reason, .. }
+            | Self::IncidentOpened { reason, .. }
+            | Self::IncidentClosed { reason, .. } => Some(("reason", reason)),
+            Self::RunDescribed { note, .. } => Some(("note", note)),
             _ => None,
         }
     }
@@ -247,7 +256,14 @@ mod tests {
             (described(), "metadata.new"),
             (described(), "set.owner"), // It is there in plain.
             (described(), "set.NO"),
-            (Event::RunStarted { run: "7jmg7qmxnc0m".parse().unwrap(), mounted: BTreeMap::new() }, "reason"),
+            (
+                Event::RunStarted {
+                    run: "7jmg7qmxnc0m".parse().unwrap(),
+                    mounted: BTreeMap::new(),
+                    host: None,
+                },
+                "reason",
+            ),
         ] {
             let mut entry = entry(event);
             entry.committed.insert(place.to_owned(), Digest::of(b""));

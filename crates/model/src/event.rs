@@ -1,59 +1,21 @@
 //! Entries of the ledger: what was decided and what then happened.
 
 mod about;
+mod entry;
+mod origin;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
+pub use entry::{ENTRY_FORMAT, Entry, LEFT_FILES_MAX, REACHED_MAX};
+pub use origin::Origin;
+
 use crate::{
-    DatasetName, Decision, Digest, ExperimentName, Grant, InputName, Label, MetaKey, Metadata, ProjectName,
-    Retained, RetainedKind, Retention, RunId, Status, Timestamp,
+    DatasetName, Decision, Digest, ExperimentName, FilePath, Grant, IncidentId, InputName, Label,
+    MachineName, MetaKey, Metadata, Object, ProjectName, Retained, RetainedKind, Retention, RunId, RunName,
+    Status, Tag, Timestamp, Verdict,
 };
-
-/// Version tag of [`Entry`].
-pub const ENTRY_FORMAT: &str = "aseptic.entry/1";
-
-/// How many grants an entry lists: as many as surely fit.
-pub const REACHED_MAX: usize = 128;
-
-/// One ledger entry; its canonical bytes are the leaf of the tree. See `docs/formats/entry.md`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Entry {
-    /// [`ENTRY_FORMAT`].
-    pub format: String,
-    /// When it was written, by the clock of the machine.
-    pub time: Timestamp,
-    /// Who did it: `user:<name>` of the operating system.
-    pub actor: String,
-    /// In which project.
-    pub project: ProjectName,
-    /// What happened.
-    pub event: Event,
-    /// Values that people may ask to erase, as commitments: by their place in `event.body`, such as `reason` or
-    /// `metadata.owner`, where nothing is.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub committed: BTreeMap<String, Digest>,
-}
-
-impl Entry {
-    /// An entry of the current format.
-    #[must_use]
-    pub fn new(time: Timestamp, actor: String, project: ProjectName, event: Event) -> Self {
-        Self { format: ENTRY_FORMAT.to_owned(), time, actor, project, event, committed: BTreeMap::new() }
-    }
-
-    /// The latest time up to this entry, where `before` is that of all before it. It begins anew where the ledger
-    /// says that the clock went back.
-    #[must_use]
-    pub fn latest_time(&self, before: Option<Timestamp>) -> Option<Timestamp> {
-        match self.event {
-            Event::LedgerClockWentBack { .. } => Some(self.time),
-            _ => before.max(Some(self.time)),
-        }
-    }
-}
 
 /// What happened. The `type` in the JSON is stable: `run.planned`, `dataset.added`, …
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -83,6 +45,9 @@ pub enum Event {
         /// Where it comes from, if not from files of the user.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         origin: Option<Origin>,
+        /// Files of it that runs had left before, by their bytes; at most [`LEFT_FILES_MAX`].
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        left_by_runs: BTreeSet<Digest>,
     },
     /// Labels of a dataset version were changed.
     #[serde(rename = "dataset.labelled")]
@@ -198,6 +163,9 @@ pub enum Event {
         /// The git commit that was checked out, in hexadecimal digits.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         git_commit: Option<String>,
+        /// The run that it repeats, if it is a replay.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        replays: Option<RunId>,
     },
     /// The plan was decided.
     #[serde(rename = "run.decided")]
@@ -208,6 +176,9 @@ pub enum Event {
         plan: Digest,
         /// The decision.
         decision: Decision,
+        /// Digest of the rules that decided; none in entries of earlier versions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        policy: Option<Digest>,
     },
     /// The jail stands; the job starts next.
     #[serde(rename = "run.started")]
@@ -217,6 +188,17 @@ pub enum Event {
         /// The snapshots that are mounted, by input; none in entries of earlier versions.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         mounted: BTreeMap<InputName, Digest>,
+        /// The machine that it runs on; none in entries of earlier versions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        host: Option<MachineName>,
+    },
+    /// A run was asked to end, by somebody else than whoever started it or by another command.
+    #[serde(rename = "run.stopped")]
+    RunStopped {
+        /// The run.
+        run: RunId,
+        /// Why.
+        reason: Option<String>,
     },
     /// A grant of a running run was taken back; its connections are cut next.
     #[serde(rename = "grant.revoked")]
@@ -270,6 +252,12 @@ pub enum Event {
         snapshot: Digest,
         /// Number of files.
         files: u64,
+        /// Which output; none for all of them, and in entries of earlier versions.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        path: Option<FilePath>,
+        /// What was in quarantine and reached it, where that was known and it was exported all the same.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        quarantined: Option<Object>,
     },
     /// A document about a run or a dataset was given to somebody.
     #[serde(rename = "attestation.exported")]
@@ -323,12 +311,89 @@ pub enum Event {
         /// The policy from now on, as C2SP tlog-policy writes it.
         policy: String,
     },
-    /// A snapshot must not be used any more.
+    /// What people say about a run was changed.
+    #[serde(rename = "run.described")]
+    RunDescribed {
+        /// The run.
+        run: RunId,
+        /// Its name from now on.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        name: Option<RunName>,
+        /// Tags that it has from now on.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        added: BTreeSet<Tag>,
+        /// Tags that it has no more.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        removed: BTreeSet<Tag>,
+        /// Its note from now on; an empty one takes it back.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        note: Option<String>,
+    },
+    /// The result of a sealed run was given for an equal plan, instead of a run.
+    #[serde(rename = "run.reused")]
+    RunReused {
+        /// The run.
+        run: RunId,
+        /// Digest of the plan of both.
+        plan: Digest,
+    },
+    /// A replay was compared with the run that it repeats.
+    #[serde(rename = "run.replayed")]
+    RunReplayed {
+        /// The replay.
+        run: RunId,
+        /// The run that it repeats.
+        replays: RunId,
+        /// What came of it.
+        verdict: Verdict,
+        /// Digest of the comparison, which is in the store.
+        report: Digest,
+    },
+    /// Something must not be used any more, nor what came of it.
     #[serde(rename = "quarantine.added")]
     QuarantineAdded {
-        /// The snapshot.
-        snapshot: Digest,
+        /// What.
+        object: Object,
         /// Why.
+        reason: Option<String>,
+        /// How many runs it has reached at that time.
+        runs: u64,
+        /// Digest of the list of everything that it has reached, which is in the store.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reached: Option<Digest>,
+    },
+    /// Something may be used again.
+    #[serde(rename = "quarantine.lifted")]
+    QuarantineLifted {
+        /// What.
+        object: Object,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// An incident began.
+    #[serde(rename = "incident.opened")]
+    IncidentOpened {
+        /// The incident.
+        incident: IncidentId,
+        /// What it is about.
+        objects: BTreeSet<Object>,
+        /// What happened.
+        reason: Option<String>,
+    },
+    /// Evidence of an incident was written out.
+    #[serde(rename = "incident.exported")]
+    IncidentExported {
+        /// The incident.
+        incident: IncidentId,
+        /// BLAKE3 of the list of the files and their digests.
+        manifest: Digest,
+    },
+    /// An incident is over.
+    #[serde(rename = "incident.closed")]
+    IncidentClosed {
+        /// The incident.
+        incident: IncidentId,
+        /// How it ended.
         reason: Option<String>,
     },
     /// The walls of this machine were attacked on purpose.
@@ -342,27 +407,5 @@ pub enum Event {
         broken: u32,
         /// Digest of the report, which is in the store.
         report: Digest,
-    },
-}
-
-/// Where a dataset version comes from, if not from files of the user.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "lowercase")]
-pub enum Origin {
-    /// Another project gave it.
-    Shared {
-        /// That project.
-        project: ProjectName,
-        /// Its name there.
-        name: DatasetName,
-        /// Its version there.
-        version: u32,
-    },
-    /// It was read from an archive that another ledger knows.
-    Archive {
-        /// Where that is.
-        url: String,
-        /// BLAKE3 of the list of what is there.
-        manifest: Digest,
     },
 }

@@ -15,6 +15,8 @@ pub struct NameError {
 const NAME_CHARACTERS_MAX: usize = 64;
 const NAME_RULE: &str = "1 to 64 letters, digits, `.`, `_` or `-`, the first a letter or digit";
 const LABEL_RULE: &str = "1 to 64 letters, digits, `.`, `_`, `-`, `:` or `=`, the first a letter or digit";
+const PACKAGE_RULE: &str =
+    "1 to 200 lowercase letters, digits or single `-`, the first and last a letter or digit";
 const RUN_RULE: &str = "twelve lowercase letters and digits, without `i`, `l`, `o` and `u`";
 
 fn is_name(text: &str, also: &[u8]) -> bool {
@@ -82,6 +84,30 @@ text_type!(
     Label, "label", LABEL_RULE, |text| is_name(text, b"._-:=")
 );
 text_type!(
+    /// Name that a person gave to a run; several runs may have the same.
+    RunName, "run name", NAME_RULE, |text| is_name(text, b"._-")
+);
+text_type!(
+    /// A word that a person put on a run, to find it again. It means nothing to a rule.
+    Tag, "tag", LABEL_RULE, |text| is_name(text, b"._-:=")
+);
+text_type!(
+    /// Name of a machine, as its kernel says (`uname -n`).
+    MachineName, "machine name", NAME_RULE, |text| is_name(text, b"._-")
+);
+text_type!(
+    /// Name of a Python package, normalised as PEP 503 says: lowercase, `-` for each run of `-`, `_` and `.`.
+    PackageName, "package name", PACKAGE_RULE, |text| {
+        text.len() <= 200
+            && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+            && !text.starts_with('-') && !text.ends_with('-') && !text.is_empty() && !text.contains("--")
+    }
+);
+text_type!(
+    /// Identifier of one incident: as that of a run.
+    IncidentId, "incident id", RUN_RULE, |text| text.parse::<RunId>().is_ok()
+);
+text_type!(
     /// Identifier of one run: sixty random bits as twelve characters of Crockford's base 32.
     RunId, "run id", RUN_RULE, |text| {
         text.len() == RunId::CHARACTERS && text.bytes().all(|byte| RUN_ALPHABET.contains(&byte))
@@ -89,6 +115,32 @@ text_type!(
 );
 
 const RUN_ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+impl PackageName {
+    /// The normalised form of a name as a package gives it; nothing if it has none.
+    ///
+    /// Source: PEP 503, "Normalized Names".
+    #[must_use]
+    pub fn normalised(name: &str) -> Option<Self> {
+        let mut text = String::with_capacity(name.len());
+        for character in name.chars().take(201) {
+            match character {
+                '-' | '_' | '.' if text.ends_with('-') => {}
+                '-' | '_' | '.' => text.push('-'),
+                other => text.push(other.to_ascii_lowercase()),
+            }
+        }
+        text.parse().ok()
+    }
+}
+
+impl IncidentId {
+    /// The identifier made of the low sixty bits of `random`.
+    #[must_use]
+    pub fn from_random(random: u64) -> Self {
+        Self(RunId::from_random(random).0)
+    }
+}
 
 impl RunId {
     /// Length of the text form.

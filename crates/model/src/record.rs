@@ -1,6 +1,7 @@
 //! The record of a sealed run: what was planned, what was enforced, what happened, what came out.
 
 mod egress;
+mod kept;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Code, Decision, Digest, Environment, ExperimentName, FilePath, Input, InputName, Label, Limits,
-    ProjectName, RunId, Timestamp,
+    MachineName, Metrics, ProjectName, RunId, Timestamp,
 };
 
 pub use egress::{Egress, GrantUse, HostReached, Traffic};
@@ -76,6 +77,9 @@ pub struct RunRecord {
     /// What it tried and was denied, as far as that was seen: what was denied of the network where there is an
     /// `egress`, anything else where it was `observed`.
     pub denied: Vec<Denied>,
+    /// What its supervisor was told while it went on, such as that something it had was put in quarantine.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub told: Vec<String>,
     /// How far attempts at files, programs and the like were looked at; none was without this, so that a list
     /// without any means nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -92,6 +96,24 @@ pub struct RunRecord {
     /// What the job used of the machine; nothing where no process of it ran, or where its supervisor died.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usage: Option<Usage>,
+    /// The machine that it ran on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub host: Option<MachineName>,
+    /// Digest of the rules that decided on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Digest>,
+    /// The run that it repeats, if it is a replay.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replays: Option<RunId>,
+    /// What it measured; nothing where it wrote no metrics.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics: Option<Metrics>,
+    /// What it used of the machine over time: JSON lines as those of metrics. Nothing where it was too short.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub system: Option<Log>,
+    /// Digest of the inventory of its environment, which is in the store.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inventory: Option<Digest>,
 }
 
 /// What a job used of the machine, as the kernel counted it. How long it took is `duration_ms`.

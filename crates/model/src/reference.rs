@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use crate::{DatasetName, ExperimentName, FilePath, NameError, RunId};
 
-/// A run as a person names it: an id, the start of one, `latest`, or an experiment.
+/// A run as a person names it: an id, the start of one, `latest`, an experiment, or the name
+/// that somebody gave it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunRef(String);
 

@@ -10,15 +10,27 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use aseptic_model::{Decision, Digest, InputSource, Outcome, PLAN_FORMAT, Plan, Reason, escape_bytes};
+use aseptic_model::{
+    Decision, Digest, InputSource, Object, Outcome, PLAN_FORMAT, Plan, ProjectName, Reason, escape_bytes,
+};
+
+/// Version of the rules of [`decide`]. Raised with every change of what they deny.
+const RULES: &str = "aseptic.rules/2";
+
+/// Digest that names the rules of this version, for the record of what decided.
+#[must_use]
+pub fn version() -> Digest {
+    Digest::of(RULES.as_bytes())
+}
 
 /// What the caller looked up about a plan and this host. The default is a host that has nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Facts {
     /// Snapshots of the plan that the store has.
     pub present: BTreeSet<Digest>,
-    /// Snapshots that must not be used any more, with the reason.
-    pub quarantined: BTreeMap<Digest, String>,
+    /// What of the plan something in quarantine reaches, by the name of the element: `code`, `data.NAME`, `host`,
+    /// `policy`, `environment.NAME`.
+    pub quarantined: BTreeMap<String, InQuarantine>,
     /// Whether a destination outside can be reached at all.
     pub egress: Egress,
     /// Limits that this host enforces: names as in the spec, such as `memory`.
@@ -29,6 +41,39 @@ pub struct Facts {
     pub gpus: Option<String>,
     /// Elements that a plan may accept as not enforced, such as `memory`.
     pub acceptable: BTreeSet<&'static str>,
+}
+
+/// What in quarantine reaches an element of a plan, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InQuarantine {
+    /// The project where it is in quarantine.
+    pub project: ProjectName,
+    /// What is in quarantine.
+    pub object: Object,
+    /// Through what it came, from the object on; nothing when the element has the object itself.
+    pub path: Vec<Object>,
+}
+
+/// Most steps of a path that a message names: the first ones and the last ones.
+const STEPS_MAX: usize = 4;
+
+impl InQuarantine {
+    /// It as one line: what is in quarantine, and through what it came. Not why: that can be erased, and what is
+    /// decided is written where nothing can.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let mut steps: Vec<String> = self.path.iter().map(ToString::to_string).collect();
+        if steps.len() > STEPS_MAX {
+            let between = steps.len() - STEPS_MAX;
+            let rest = steps.split_off(steps.len() - STEPS_MAX / 2);
+            steps.truncate(STEPS_MAX / 2);
+            steps.push(format!("{between} more"));
+            steps.extend(rest);
+        }
+        let through =
+            if steps.is_empty() { String::new() } else { format!(", through {}", steps.join(", ")) };
+        format!("{}{through}", self.object)
+    }
 }
 
 /// The way from a job to a destination outside.
@@ -52,7 +97,7 @@ impl Default for Egress {
 /// |---|---|
 /// | `plan/format` | a plan of another version; no other rule looks at it |
 /// | `input/missing` | code or an input that the store does not have |
-/// | `input/quarantined` | code or an input that is in quarantine |
+/// | `input/quarantined` | code, an input, a package, a host or rules that something in quarantine reaches |
 /// | `network/unavailable` | a destination, where the host has no way for it; nothing can accept that away |
 /// | `limit/not-enforced` | a limit that this host does not enforce, unless the plan accepts that |
 /// | `gpu/unavailable` | GPUs that are not there, or that this user may not open |
@@ -109,27 +154,27 @@ fn missing(plan: &Plan, facts: &Facts) -> Vec<Reason> {
 }
 
 fn quarantined(plan: &Plan, facts: &Facts) -> Vec<Reason> {
-    let reason = |(element, snapshot, source): (_, Digest, Option<&InputSource>)| {
-        let why = facts.quarantined.get(&snapshot)?;
-        let advice = match source {
-            None => "change the code, and ask who put this state of it in quarantine",
-            Some(InputSource::Dataset { .. }) => {
-                "name another version, or ask who put this one in quarantine"
-            }
-            Some(InputSource::Artifact { .. }) => "name another run, or ask who put this one in quarantine",
+    let reason = |(element, found): (&String, &InQuarantine)| {
+        let input = element.strip_prefix("data.").and_then(|name| plan.inputs.get(&name.parse().ok()?));
+        let other = match (input.map(|input| &input.source), element.as_str()) {
+            (Some(InputSource::Dataset { .. }), _) => "name another version",
+            (Some(InputSource::Artifact { .. }), _) => "name another run",
+            (None, "code") => "change the code",
+            (None, "host") => "use another host",
+            (None, "policy") => "use another version of aseptic",
+            (None, _) => "use an environment without it",
         };
-        Some(Reason {
+        Reason {
             rule: "input/quarantined".to_owned(),
-            element,
-            message: format!(
-                "the snapshot {} is in quarantine: {}",
-                snapshot.short(),
-                escape_bytes(why.as_bytes())
+            element: element.clone(),
+            message: format!("in quarantine: {}", found.describe()),
+            advice: format!(
+                "{other}; `aseptic quarantine show {} --project {}` says who put it there and why",
+                found.object, found.project
             ),
-            advice: advice.to_owned(),
-        })
+        }
     };
-    elements(plan).filter_map(reason).collect()
+    facts.quarantined.iter().map(reason).collect()
 }
 
 fn network(plan: &Plan, facts: &Facts) -> Vec<Reason> {

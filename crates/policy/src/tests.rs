@@ -75,12 +75,31 @@ fn a_plan_that_no_rule_minds_is_allowed() {
 fn snapshots_must_be_present_and_not_in_quarantine() {
     for (seed, element) in [(0, "code"), (1, "data.train"), (2, "data.model")] {
         let mut facts = facts();
-        facts.quarantined.insert(digest(seed), "wrong\nlabels".to_owned());
+        facts.quarantined.insert(element.to_owned(), in_quarantine(0));
         assert_eq!(denied(&plan(), &facts), one("input/quarantined", element));
         facts.quarantined.clear();
         facts.present.remove(&digest(seed));
         assert_eq!(denied(&plan(), &facts), one("input/missing", element));
     }
+}
+
+/// Something in quarantine that is so many runs away.
+fn in_quarantine(steps: u64) -> InQuarantine {
+    let object = "dataset:digits@1".parse().unwrap();
+    let path = (0..steps).map(|step| Object::Run(aseptic_model::RunId::from_random(step)));
+    InQuarantine { project: "vision".parse().unwrap(), object, path: path.collect() }
+}
+
+#[test]
+fn a_denial_names_the_object_and_a_short_path() {
+    assert_eq!(in_quarantine(0).describe(), "dataset:digits@1");
+    assert_eq!(in_quarantine(1).describe(), "dataset:digits@1, through run:000000000000");
+    let long = in_quarantine(9).describe();
+    assert!(long.contains("run:100000000000, 5 more, run:700000000000"), "{long}");
+    let facts = Facts { quarantined: [("host".to_owned(), in_quarantine(0))].into(), ..facts() };
+    let [reason] = decide(&plan(), &facts).reasons.try_into().unwrap();
+    assert_eq!(reason.message, "in quarantine: dataset:digits@1");
+    assert!(reason.advice.contains("aseptic quarantine show dataset:digits@1 --project vision"));
 }
 
 #[test]
@@ -149,6 +168,12 @@ fn some_names() -> impl Strategy<Value = BTreeSet<&'static str>> {
     prop::sample::subsequence(&NAMES[..], 0..=4).prop_map(|names| names.into_iter().collect())
 }
 
+const ELEMENTS: [&str; 4] = ["code", "data.train", "host", "environment.numpy"];
+
+fn some_elements() -> impl Strategy<Value = BTreeSet<&'static str>> {
+    prop::sample::subsequence(&ELEMENTS[..], 0..=4).prop_map(|names| names.into_iter().collect())
+}
+
 fn some_digests() -> impl Strategy<Value = BTreeSet<Digest>> {
     prop::collection::btree_set((0_u8..4).prop_map(digest), 0..4)
 }
@@ -170,13 +195,13 @@ prop_compose! {
 
 prop_compose! {
     fn some_facts()(
-        present in some_digests(), quarantined in some_digests(), gateway in any::<bool>(),
+        present in some_digests(), quarantined in some_elements(), gateway in any::<bool>(),
         enforced_limits in some_names(), acceptable in some_names(), landlock in any::<bool>(),
         gpus in proptest::option::of(Just("none".to_owned())),
     ) -> Facts {
         Facts {
             present: &present | &facts().present,
-            quarantined: quarantined.into_iter().skip(1).map(|digest| (digest, "bad".to_owned())).collect(),
+            quarantined: quarantined.into_iter().map(|element| (element.to_owned(), in_quarantine(0))).collect(),
             egress: if gateway { Egress::Gateway } else { Egress::default() },
             enforced_limits,
             missing_walls: (!landlock).then_some(("landlock", "old")).into_iter().collect(),
@@ -200,7 +225,7 @@ proptest! {
     fn knowing_worse_never_allows_more(plan in some_plan(), facts in some_facts(), seed in 0_u8..4) {
         let before = decide(&plan, &facts);
         let mut worse = [(); 5].map(|()| facts.clone());
-        worse[0].quarantined.insert(digest(seed), "found bad".to_owned());
+        worse[0].quarantined.insert(ELEMENTS[usize::from(seed)].to_owned(), in_quarantine(1));
         worse[1].present.remove(&digest(seed));
         worse[2].enforced_limits.remove(NAMES[usize::from(seed)]);
         worse[3].missing_walls.insert("landlock", "old");

@@ -32,7 +32,15 @@ impl Event {
             Self::LedgerClockWentBack { .. } => "ledger.clock-went-back",
             Self::LedgerErased { .. } => "ledger.erased",
             Self::WitnessPolicy { .. } => "witness.policy",
+            Self::RunStopped { .. } => "run.stopped",
+            Self::RunDescribed { .. } => "run.described",
+            Self::RunReused { .. } => "run.reused",
+            Self::RunReplayed { .. } => "run.replayed",
             Self::QuarantineAdded { .. } => "quarantine.added",
+            Self::QuarantineLifted { .. } => "quarantine.lifted",
+            Self::IncidentOpened { .. } => "incident.opened",
+            Self::IncidentExported { .. } => "incident.exported",
+            Self::IncidentClosed { .. } => "incident.closed",
             Self::DrillCompleted { .. } => "drill.completed",
         }
     }
@@ -61,7 +69,10 @@ impl Event {
             Self::StoreCollected { objects, .. } => format!("{objects} objects"),
             Self::RunPlanned { run, plan, .. } => format!("{run} plan {}", plan.short()),
             Self::RunDecided { run, decision, .. } => format!("{run} {}", decision.outcome.as_str()),
-            Self::RunStarted { run, .. } => run.to_string(),
+            Self::RunStarted { run, .. }
+            | Self::RunStopped { run, .. }
+            | Self::RunDescribed { run, .. }
+            | Self::RunReused { run, .. } => run.to_string(),
             Self::GrantRevoked { run, grant } => format!("{run} {grant}"),
             Self::RunSealed { run, status, .. } => format!("{run} {status}"),
             Self::RunExported { run, files, .. } => format!("{run} {files} files"),
@@ -87,7 +98,16 @@ impl Event {
                 let witnesses = policy.lines().filter(|line| line.starts_with("witness ")).count();
                 format!("{witnesses} witnesses")
             }
-            Self::QuarantineAdded { snapshot, .. } => snapshot.short(),
+            Self::RunReplayed { run, replays, verdict, .. } => format!("{run} of {replays} {verdict}"),
+            Self::QuarantineAdded { object, .. } | Self::QuarantineLifted { object, .. } => {
+                object.to_string()
+            }
+            Self::IncidentOpened { incident, objects, .. } => {
+                format!("{incident}{}", objects.iter().map(|object| format!(" {object}")).collect::<String>())
+            }
+            Self::IncidentExported { incident, .. } | Self::IncidentClosed { incident, .. } => {
+                incident.to_string()
+            }
             Self::DrillCompleted { held, breached, broken, .. } => {
                 format!("{held} held, {breached} breached, {broken} broken")
             }
@@ -127,6 +147,10 @@ impl Event {
             | Self::RunSealed { run, .. }
             | Self::RunDenied { run, .. }
             | Self::RunReached { run, .. }
+            | Self::RunStopped { run, .. }
+            | Self::RunDescribed { run, .. }
+            | Self::RunReused { run, .. }
+            | Self::RunReplayed { run, .. }
             | Self::RunExported { run, .. } => Some(run),
             Self::ArchiveWritten { object, .. }
             | Self::ArchiveRestored { object, .. }
@@ -148,6 +172,10 @@ impl Event {
             | Self::LedgerErased { .. }
             | Self::WitnessPolicy { .. }
             | Self::QuarantineAdded { .. }
+            | Self::QuarantineLifted { .. }
+            | Self::IncidentOpened { .. }
+            | Self::IncidentExported { .. }
+            | Self::IncidentClosed { .. }
             | Self::DrillCompleted { .. } => None,
         }
     }

@@ -64,9 +64,17 @@ fn every_status_has_one_word() {
 }
 
 #[test]
+fn run_version_1_with_metrics() {
+    let record: RunRecord = check(include_str!("../golden/run-v1-metrics.json"));
+    assert_eq!(record.metrics.unwrap().series["loss"].count, 3);
+    assert!(record.host.is_some() && record.policy.is_some() && record.replays.is_some());
+    assert!(record.system.is_some() && record.inventory.is_some());
+}
+
+#[test]
 fn entry_version_1() {
     let entries: Vec<Entry> = include_str!("../golden/entries-v1.jsonl").lines().map(check).collect();
     assert!(matches!(&entries[0].event, Event::DatasetAdded { version: 1, .. }));
     let committed = entries.iter().filter(|entry| !entry.committed.is_empty());
-    assert_eq!(committed.count(), 6);
+    assert_eq!(committed.count(), 12);
 }
