@@ -2,6 +2,8 @@
 
 use aseptic_model::Timestamp;
 
+use crate::column::get;
+use crate::database::Database;
 use crate::{Catalog, CatalogError};
 
 /// A place between two entries of the ledger.
@@ -19,7 +21,7 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError`]: the catalog could not be read.
     pub fn applied(&self) -> Result<Option<Position>, CatalogError> {
-        let position = applied(&self.connection)?;
+        let position = applied(&self.database)?;
         Ok((position.index > 0).then_some(position))
     }
 
@@ -28,22 +30,18 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError`]: the catalog could not be read.
     pub fn applied_time(&self) -> Result<Option<Timestamp>, CatalogError> {
-        applied_time(&self.connection)
+        applied_time(&self.database)
     }
 }
 
-pub(crate) fn applied(connection: &rusqlite::Connection) -> Result<Position, CatalogError> {
-    let row = connection
-        .prepare_cached("SELECT entries, offset FROM applied")?
-        .query_row([], |row| Ok((row.get::<_, i64>(0)?, row.get::<_, i64>(1)?)))?;
-    match (u64::try_from(row.0), u64::try_from(row.1)) {
-        (Ok(index), Ok(offset)) => Ok(Position { index, offset }),
-        _ => Err(CatalogError::unusable("its position is damaged")),
-    }
+pub(crate) fn applied(database: &Database) -> Result<Position, CatalogError> {
+    let row = database.first("SELECT entries, ledger_offset FROM applied", [], |row| {
+        Ok(Position { index: get(row, "entries")?, offset: get(row, "ledger_offset")? })
+    })?;
+    row.ok_or_else(|| CatalogError::unusable("its position is missing"))
 }
 
-pub(crate) fn applied_time(connection: &rusqlite::Connection) -> Result<Option<Timestamp>, CatalogError> {
-    let mut statement = connection.prepare_cached("SELECT time FROM applied")?;
-    let time: Option<i64> = statement.query_row([], |row| row.get("time"))?;
+pub(crate) fn applied_time(database: &Database) -> Result<Option<Timestamp>, CatalogError> {
+    let time: Option<i64> = database.first("SELECT time FROM applied", [], |row| get(row, "time"))?.flatten();
     Ok(time.and_then(Timestamp::from_unix_ms))
 }

@@ -2,14 +2,18 @@
 
 use std::collections::BTreeSet;
 
-use aseptic_model::{DatasetName, Entry, Event, Label, Metadata, Retained};
-use rusqlite::{OptionalExtension, ToSql, params};
+use aseptic_model::{DatasetName, Digest, Entry, Event, Label, Metadata, Retained};
+use rusqlite::ToSql;
 
 use crate::CatalogError;
 use crate::apply::{Fold, json};
-use crate::column::int;
+use crate::column::{get, int, params};
 
-impl Fold<'_, '_> {
+/// Most places where runs left the bytes of one file of a version, the oldest first: they are the nearest to where it
+/// came from, and nobody can put others before them.
+const FILE_SOURCES_MAX: i64 = 100;
+
+impl Fold<'_> {
     /// Applies an event about one version of a dataset.
     pub(crate) fn dataset(&self, index: u64, entry: &Entry) -> Result<(), CatalogError> {
         let project = entry.project.as_str();
@@ -24,6 +28,7 @@ impl Fold<'_, '_> {
                 metadata,
                 retention,
                 origin,
+                left_by_runs,
             } => {
                 let added = self.count(
                     "INSERT INTO dataset_version VALUES
@@ -45,6 +50,12 @@ impl Fold<'_, '_> {
                 )?;
                 if added == 0 {
                     return Ok(()); // The first entry about a thing counts.
+                }
+                // Where all of it came from says more than where files of the same bytes are too.
+                if *files > 0 && self.made_from(project, name, *version, snapshot)? == 0 {
+                    for digest in left_by_runs {
+                        self.made_with(project, name, *version, digest)?;
+                    }
                 }
                 Retained::Dataset { name: name.clone(), version: *version }
             }
@@ -68,6 +79,81 @@ impl Fold<'_, '_> {
             _ => return Ok(()),
         };
         self.change(index, entry, &object)
+    }
+
+    /// Keeps which runs left the bytes of a version before it was added: all that one left, or a part that some run
+    /// had as an input or somebody exported. A tree without files is no trace of anything.
+    fn made_from(
+        &self,
+        project: &str,
+        name: &DatasetName,
+        version: u32,
+        snapshot: &Digest,
+    ) -> Result<u64, CatalogError> {
+        let all: &[u8] = &[];
+        self.count(
+            "INSERT INTO dataset_source
+             SELECT ?1, ?2, ?3, entry, ?5 FROM run WHERE project = ?1 AND outputs = ?4
+             UNION SELECT ?1, ?2, ?3, source.entry, COALESCE(run_input.source_path, ?5)
+             FROM run_input CROSS JOIN run AS source
+                 ON source.project = ?1 AND source.run = run_input.source_run
+             WHERE run_input.snapshot = ?4
+             UNION SELECT ?1, ?2, ?3, run.entry, COALESCE(given_away.path, ?5)
+             FROM given_away INDEXED BY given_away_snapshot
+             CROSS JOIN run ON run.project = given_away.project AND run.run = given_away.run
+             WHERE given_away.snapshot = ?4 AND given_away.project = ?1",
+            params![project, name.as_str(), version, snapshot.as_bytes(), all],
+        )
+    }
+
+    /// Keeps which runs of any project left one file of a version.
+    fn made_with(
+        &self,
+        project: &str,
+        name: &DatasetName,
+        version: u32,
+        digest: &Digest,
+    ) -> Result<(), CatalogError> {
+        self.execute(
+            "INSERT INTO dataset_source
+             SELECT ?1, ?2, ?3, left_file.entry, left_file.path FROM run_output AS left_file
+             WHERE left_file.blake3 = ?4
+             ORDER BY left_file.entry, left_file.path LIMIT ?5 ON CONFLICT DO NOTHING",
+            params![project, name.as_str(), version, digest.as_bytes(), FILE_SOURCES_MAX],
+        )
+    }
+
+    /// Applies an event about how long bytes are kept, and where.
+    pub(crate) fn kept(&self, index: u64, entry: &Entry) -> Result<(), CatalogError> {
+        let project = entry.project.as_str();
+        let time = entry.time.as_unix_ms();
+        match &entry.event {
+            Event::ArchiveWritten { object, url, .. } => {
+                self.update(project, object, "archived", url)?;
+                self.change(index, entry, object)
+            }
+            Event::ArchiveRestored { object, .. } => {
+                self.update(project, object, "expired", None::<i64>)?;
+                self.update(project, object, "expired_class", None::<String>)?;
+                self.update(project, object, "restored", time)?;
+                self.change(index, entry, object)
+            }
+            Event::RetentionSet { object, class, .. } => {
+                self.update(project, object, "retention", class.map(|class| class.to_string()))?;
+                self.change(index, entry, object)
+            }
+            Event::RetentionExpired { object, class, .. } => {
+                self.update(project, object, "expired", time)?;
+                self.update(project, object, "expired_class", class.to_string())?;
+                self.change(index, entry, object)
+            }
+            Event::RetentionDefault { kind, class } => self.execute(
+                "INSERT INTO retention_default VALUES (?1, ?2, ?3)
+                 ON CONFLICT (project, kind) DO UPDATE SET class = excluded.class",
+                params![project, kind.as_str(), class.to_string()],
+            ),
+            _ => Ok(()),
+        }
     }
 
     /// Keeps the event itself for the history of a dataset version.
@@ -121,11 +207,8 @@ impl Fold<'_, '_> {
     ) -> Result<(), CatalogError> {
         let sql =
             format!("SELECT {column} FROM dataset_version WHERE project = ?1 AND name = ?2 AND version = ?3");
-        let stored: Option<String> = self
-            .transaction
-            .prepare_cached(&sql)?
-            .query_row(params![project, name.as_str(), version], |row| row.get(0))
-            .optional()?;
+        let key = params![project, name.as_str(), version];
+        let stored: Option<String> = self.database.first(&sql, key, |row| get(row, column))?;
         let Some(stored) = stored else { return Ok(()) };
         let mut value: T = serde_json::from_str(&stored)
             .map_err(|_| CatalogError::unusable(format!("the {column} of {name}@{version} are damaged")))?;

@@ -1,9 +1,8 @@
 //! Questions of whoever deletes: everything that a project has, and what it needs.
 
 use aseptic_model::{Digest, ProjectName, RunId};
-use rusqlite::params;
 
-use crate::column::get;
+use crate::column::{get, params};
 use crate::query::dataset;
 use crate::{Catalog, CatalogError, DatasetVersion};
 
@@ -22,7 +21,8 @@ impl Catalog {
     /// # Errors
     /// [`CatalogError`]: the catalog could not be read.
     pub fn inputs(&self, project: &ProjectName, run: &RunId) -> Result<Vec<Digest>, CatalogError> {
-        let sql = "SELECT snapshot FROM run_input WHERE project = ?1 AND run = ?2";
+        let sql =
+            "SELECT snapshot FROM run CROSS JOIN run_input USING (entry) WHERE project = ?1 AND run = ?2";
         self.rows(sql, params![project.as_str(), run.as_str()], |row| get(row, "snapshot"))
     }
 

@@ -3,21 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use aseptic_model::{
-    DatasetName, Decision, Digest, Event, ExperimentName, Label, Metadata, Origin, ProjectName, RetainedKind,
-    Retention, RunId, RunRef, Status, Timestamp,
+    DatasetName, Decision, Digest, Event, ExperimentName, Label, MachineName, Metadata, Origin, ProjectName,
+    RetainedKind, Retention, RunId, RunName, Status, Tag, Timestamp,
 };
-use rusqlite::{Params, Row, params};
 use serde::Serialize;
 
-use crate::column::{get, int};
-use crate::{Catalog, CatalogError, ResolveError};
-
-/// Shortest start of a run id that may stand for it: a project of a thousand runs has one chance in a
-/// thousand that such a start is not unique.
-pub const PREFIX_CHARACTERS_MIN: usize = 4;
-
-/// Ids that an error lists.
-const CANDIDATES_MAX: usize = 5;
+use crate::column::{Params, Read, Row, get, params};
+use crate::{Catalog, CatalogError};
 
 /// A version of a dataset.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -104,6 +96,24 @@ pub struct RunSummary {
     pub decision: Option<Decision>,
     /// Labels of its outputs.
     pub labels: BTreeSet<Label>,
+    /// The run that it repeats, if it is a replay.
+    pub replays: Option<RunId>,
+    /// Digest of the rules that decided.
+    pub policy: Option<Digest>,
+    /// The machine that it ran on.
+    pub host: Option<MachineName>,
+    /// Digest of its Python environment.
+    pub environment: Option<Digest>,
+    /// Digest of the inventory of its environment, which is in the store.
+    pub inventory: Option<Digest>,
+    /// Exit code of the job.
+    pub exit_code: Option<i32>,
+    /// Whether every file that it opened is known; nothing before it is sealed.
+    pub complete: Option<bool>,
+    /// The name that a person gave it.
+    pub name: Option<RunName>,
+    /// The note of a person.
+    pub note: Option<String>,
     /// Why its plan or record, and what only they say, is not here.
     pub unreadable: Option<String>,
     /// How long its bytes are kept, where that is not left to the project.
@@ -204,17 +214,6 @@ impl Catalog {
         Ok(class.unwrap_or_default())
     }
 
-    /// Snapshots that must not be used any more, with the reason.
-    ///
-    /// # Errors
-    /// [`CatalogError`]: the catalog could not be read.
-    pub fn quarantined(&self, project: &ProjectName) -> Result<BTreeMap<Digest, String>, CatalogError> {
-        let sql = "SELECT snapshot, reason FROM quarantine WHERE project = ?1";
-        let rows =
-            self.rows(sql, [project.as_str()], |row| Ok((get(row, "snapshot")?, get(row, "reason")?)))?;
-        Ok(rows.into_iter().collect())
-    }
-
     /// One run.
     ///
     /// # Errors
@@ -222,6 +221,33 @@ impl Catalog {
     pub fn run(&self, project: &ProjectName, run: &RunId) -> Result<Option<RunSummary>, CatalogError> {
         let sql = "SELECT * FROM run WHERE project = ?1 AND run = ?2";
         Ok(self.rows(sql, [project.as_str(), run.as_str()], summary)?.pop())
+    }
+
+    /// The tags of a run.
+    ///
+    /// # Errors
+    /// [`CatalogError`]: the catalog could not be read.
+    pub fn tags(&self, project: &ProjectName, run: &RunId) -> Result<BTreeSet<Tag>, CatalogError> {
+        let sql = "SELECT tag FROM run_tag AS t INNER JOIN run ON run.entry = t.entry WHERE project = ?1 AND run = ?2";
+        let tags = self.rows(sql, [project.as_str(), run.as_str()], |row| get(row, "tag"))?;
+        Ok(tags.into_iter().collect())
+    }
+
+    /// Up to `limit` runs of one plan that ended so, the last planned first.
+    ///
+    /// # Errors
+    /// [`CatalogError`]: the catalog could not be read.
+    pub fn runs_of_plan(
+        &self,
+        project: &ProjectName,
+        plan: &Digest,
+        status: Status,
+        limit: usize,
+    ) -> Result<Vec<RunSummary>, CatalogError> {
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let sql =
+            "SELECT * FROM run WHERE plan = ?1 AND project = ?2 AND status = ?3 ORDER BY entry DESC LIMIT ?4";
+        self.rows(sql, params![plan.as_bytes(), project.as_str(), status.as_str(), limit], summary)
     }
 
     /// Index of the ledger entry that planned a run.
@@ -267,72 +293,28 @@ impl Catalog {
         self.rows(sql, [project.as_str()], |row| get(row, "experiment"))
     }
 
-    /// The run that `reference` names. In this order: a whole id; `latest`, the run planned last; an
-    /// experiment that has runs, for the last of them that succeeded; the start of one id.
-    ///
-    /// The name of an experiment comes before the start of an id, so that no new id changes what it means.
-    ///
-    /// # Errors
-    /// [`ResolveError`], which says what there is.
-    pub fn resolve_run(&self, project: &ProjectName, reference: &RunRef) -> Result<RunId, ResolveError> {
-        if let Some(id) = reference.as_id()
-            && self.run(project, &id)?.is_some()
-        {
-            return Ok(id);
-        }
-        if reference.is_latest() {
-            let newest = self.runs(project, 1, &RunFilter::default())?.pop();
-            return newest.map(|run| run.run).ok_or(ResolveError::NoRuns);
-        }
-        if let Some(experiment) = reference.as_experiment() {
-            let of = |status| RunFilter { experiment: Some(experiment.clone()), status };
-            if let Some(run) = self.runs(project, 1, &of(Some(Status::Succeeded)))?.pop() {
-                return Ok(run.run);
-            }
-            if !self.runs(project, 1, &of(None))?.is_empty() {
-                return Err(ResolveError::NoneSucceeded(experiment));
-            }
-        }
-        self.resolve_prefix(project, reference)
-    }
-
-    fn resolve_prefix(&self, project: &ProjectName, reference: &RunRef) -> Result<RunId, ResolveError> {
-        let prefix = reference.as_str();
-        let mut candidates: Vec<RunId> = Vec::new();
-        if prefix.len() >= PREFIX_CHARACTERS_MIN {
-            let sql =
-                "SELECT run FROM run WHERE project = ?1 AND run >= ?2 AND run < ?3 ORDER BY run LIMIT ?4";
-            let end = format!("{prefix}~"); // After every character of an id.
-            let limit = int(CANDIDATES_MAX as u64 + 1);
-            candidates =
-                self.rows(sql, params![project.as_str(), prefix, end, limit], |row| get(row, "run"))?;
-        }
-        let more = candidates.len() > CANDIDATES_MAX;
-        candidates.truncate(CANDIDATES_MAX);
-        match candidates.as_slice() {
-            [run] => Ok(run.clone()),
-            [] if self.runs(project, 1, &RunFilter::default())?.is_empty() => Err(ResolveError::NoRuns),
-            [] => {
-                let experiments = self.experiments(project)?;
-                Err(ResolveError::NotFound { reference: reference.clone(), experiments })
-            }
-            _ => Err(ResolveError::Ambiguous { reference: reference.clone(), candidates, more }),
-        }
+    /// Every row of an answer as it comes, until `take` says that it is enough.
+    pub(crate) fn each<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: fn(&Row<'_>) -> Read<T>,
+        mut take: impl FnMut(T) -> bool,
+    ) -> Result<(), CatalogError> {
+        self.database.until(sql, params, |row| Ok(take(read(row)?)))
     }
 
     pub(crate) fn rows<T>(
         &self,
         sql: &str,
         params: impl Params,
-        read: impl FnMut(&Row<'_>) -> rusqlite::Result<T>,
+        read: impl FnMut(&Row<'_>) -> Read<T>,
     ) -> Result<Vec<T>, CatalogError> {
-        let mut statement = self.connection.prepare_cached(sql)?;
-        let rows = statement.query_map(params, read)?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        self.database.rows(sql, params, read)
     }
 }
 
-pub(crate) fn dataset(row: &Row<'_>) -> rusqlite::Result<DatasetVersion> {
+pub(crate) fn dataset(row: &Row<'_>) -> Read<DatasetVersion> {
     Ok(DatasetVersion {
         name: get(row, "name")?,
         version: get(row, "version")?,
@@ -352,7 +334,7 @@ pub(crate) fn dataset(row: &Row<'_>) -> rusqlite::Result<DatasetVersion> {
     })
 }
 
-fn summary(row: &Row<'_>) -> rusqlite::Result<RunSummary> {
+pub(crate) fn summary(row: &Row<'_>) -> Read<RunSummary> {
     Ok(RunSummary {
         run: get(row, "run")?,
         experiment: get(row, "experiment")?,
@@ -371,6 +353,15 @@ fn summary(row: &Row<'_>) -> rusqlite::Result<RunSummary> {
         params: get(row, "params")?,
         decision: get(row, "decision")?,
         labels: get(row, "labels")?,
+        replays: get(row, "replays")?,
+        policy: get(row, "policy")?,
+        host: get(row, "host")?,
+        environment: get(row, "environment")?,
+        inventory: get(row, "inventory")?,
+        exit_code: get(row, "exit_code")?,
+        complete: get(row, "complete")?,
+        name: get(row, "name")?,
+        note: get(row, "note")?,
         unreadable: get(row, "unreadable")?,
         retention: get(row, "retention")?,
         expired: get(row, "expired")?,

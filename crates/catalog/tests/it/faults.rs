@@ -15,8 +15,8 @@ fn check(damage: impl FnOnce(&Path)) {
     for _ in 0..50 {
         world.run(&Job::default(), Status::Succeeded);
     }
-    let (directory, catalog) = world.catalog();
-    let file = directory.path().join("catalog.db");
+    let (spot, catalog) = world.catalog();
+    let file = spot.file();
     let dump = catalog.dump().unwrap();
     drop(catalog);
     damage(&file);
@@ -83,8 +83,8 @@ fn another_database() {
 fn a_value_that_is_no_word_of_the_model() {
     let mut world = World::default();
     let run = world.run(&Job::default(), Status::Succeeded);
-    let (directory, catalog) = world.catalog();
-    let file = directory.path().join("catalog.db");
+    let (spot, catalog) = world.catalog();
+    let file = spot.file();
     rusqlite::Connection::open(&file).unwrap().execute("UPDATE run SET plan = x'00'", []).unwrap();
     let error = catalog.run(&crate::world::project(), &run).unwrap_err();
     assert!(matches!(error, CatalogError::Unusable { .. }), "{error:?}");
@@ -94,9 +94,9 @@ fn a_value_that_is_no_word_of_the_model() {
 fn a_reset_does_not_disturb_another_process() {
     let mut world = World::default();
     world.run(&Job::default(), Status::Succeeded);
-    let (directory, mut other) = world.catalog();
+    let (spot, mut other) = world.catalog();
     let dump = other.dump().unwrap();
-    drop(Catalog::reset(&directory.path().join("catalog.db")).unwrap());
+    drop(Catalog::reset(spot.place()).unwrap());
     assert_eq!(other.applied().unwrap(), None, "it sees the empty catalog");
     world.apply(&mut other).unwrap();
     assert_eq!(other.dump().unwrap(), dump);
@@ -112,4 +112,42 @@ fn a_catalog_that_cannot_be_written_is_no_damage() {
             assert_eq!(error.diagnosis().class, Class::Host);
         }
     }
+}
+
+#[test]
+fn an_interrupted_refill_is_gone_on_with() {
+    let mut world = World::default();
+    for _ in 0..20 {
+        world.run(&Job::default(), Status::Succeeded);
+    }
+    let (_spot, whole) = world.catalog();
+    let directory = tempdir().unwrap();
+    let file = directory.path().join("catalog.db");
+    let indexes = || -> Vec<String> {
+        let connection = rusqlite::Connection::open(&file).unwrap();
+        let sql = "SELECT sql FROM sqlite_schema WHERE type = 'index' AND sql IS NOT NULL ORDER BY name";
+        let mut statement = connection.prepare(sql).unwrap();
+        statement.query_map([], |row| row.get(0)).unwrap().map(Result::unwrap).collect()
+    };
+    let mut catalog = Catalog::open(&file).unwrap();
+    let all = indexes();
+    catalog.begin_many().unwrap();
+    assert!(indexes().len() < all.len());
+    world.apply_some(&mut catalog, 0..5).unwrap();
+    drop(catalog);
+
+    let mut catalog = Catalog::open(&file).unwrap();
+    assert_eq!(indexes(), all, "whoever opens it can ask");
+    catalog.begin_many().unwrap();
+    assert_eq!(indexes(), all, "it is not empty");
+    world.apply(&mut catalog).unwrap();
+    catalog.end_many().unwrap();
+    assert_eq!(catalog.dump().unwrap(), whole.dump().unwrap());
+
+    catalog.clear().unwrap();
+    catalog.begin_many().unwrap();
+    world.apply(&mut catalog).unwrap();
+    catalog.end_many().unwrap();
+    assert_eq!(indexes(), all);
+    assert_eq!(catalog.dump().unwrap(), whole.dump().unwrap());
 }

@@ -4,8 +4,8 @@ use std::thread;
 
 use aseptic_catalog::{Catalog, CatalogError, RunFilter};
 use aseptic_model::{Entry, Event, Reason, Status, to_canonical};
-use tempfile::tempdir;
 
+use crate::server::{Spot, named, on_postgresql};
 use crate::world::{Job, World, artifact, dataset, digest, outputs_of, path, project};
 
 fn example() -> World {
@@ -32,8 +32,19 @@ fn example() -> World {
             advice: "none".to_owned(),
         }],
     );
-    world.push(Event::QuarantineAdded { snapshot: digest("digits@1"), reason: Some("leaked\n".to_owned()) });
-    world.push(Event::RunExported { run: train, snapshot: digest("exported"), files: 1 });
+    world.push(Event::QuarantineAdded {
+        object: aseptic_model::Object::Snapshot(digest("digits@1")),
+        reason: Some("leaked\n".to_owned()),
+        runs: 0,
+        reached: None,
+    });
+    world.push(Event::RunExported {
+        run: train,
+        snapshot: digest("exported"),
+        files: 1,
+        path: None,
+        quarantined: None,
+    });
     world.plan(&job);
     world
 }
@@ -41,12 +52,12 @@ fn example() -> World {
 #[test]
 fn the_same_entries_make_the_same_catalog() {
     let world = example();
-    let (directory, mut catalog) = world.catalog();
+    let (spot, mut catalog) = world.catalog();
     let dump = catalog.dump().unwrap();
-    assert_eq!(dump.lines().count(), 1 + 2 + 2 + 1 + 4 + 4 + 2, "{dump}");
+    assert_eq!(dump.lines().count(), 1 + 2 + 2 + 1 + 4 + 4 + 2 + 4 * 2 + 2 + 1, "{dump}");
 
-    let one_by_one = tempdir().unwrap();
-    let mut other = Catalog::open(&one_by_one.path().join("catalog.db")).unwrap();
+    let one_by_one = Spot::new();
+    let mut other = one_by_one.open();
     for index in 0..world.entries.len() {
         assert_eq!(world.apply_some(&mut other, index..index + 1).unwrap(), 1);
     }
@@ -59,7 +70,7 @@ fn the_same_entries_make_the_same_catalog() {
     assert_eq!(catalog.dump().unwrap(), dump);
 
     drop(catalog);
-    let reopened = Catalog::open(&directory.path().join("catalog.db")).unwrap();
+    let reopened = spot.open();
     assert_eq!(reopened.dump().unwrap(), dump);
     assert_eq!(reopened.applied().unwrap(), Some(world.entries.last().unwrap().0));
 }
@@ -78,15 +89,15 @@ fn an_entry_is_applied_once() {
 #[test]
 fn a_gap_is_refused_and_changes_nothing() {
     let world = example();
-    let directory = tempdir().unwrap();
-    let mut catalog = Catalog::open(&directory.path().join("catalog.db")).unwrap();
+    let spot = Spot::new();
+    let mut catalog = spot.open();
     world.apply_some(&mut catalog, 0..2).unwrap();
     let dump = catalog.dump().unwrap();
     let error = world.apply_some(&mut catalog, 3..5).unwrap_err();
     assert!(matches!(error, CatalogError::Gap { expected: 2, found: 3 }), "{error}");
 
     let gap_later = [2, 3, 5].map(|index| world.entries[index].clone());
-    let error = catalog.apply(gap_later, &mut |_, _| Err("none".into())).unwrap_err();
+    let error = catalog.apply(gap_later, &|_, _| Err("none".into())).unwrap_err();
     assert!(matches!(error, CatalogError::Gap { expected: 4, found: 5 }), "{error}");
     assert_eq!(catalog.dump().unwrap(), dump, "the two entries before the gap went back");
 }
@@ -97,12 +108,12 @@ fn another_ledger_and_another_version_are_refused() {
     let (_directory, mut catalog) = world.catalog();
     let (mut position, entry) = world.entries.last().unwrap().clone();
     position.offset += 1;
-    let error = catalog.apply([(position, entry.clone())], &mut |_, _| Err("none".into())).unwrap_err();
+    let error = catalog.apply([(position, entry.clone())], &|_, _| Err("none".into())).unwrap_err();
     assert!(matches!(error, CatalogError::Unusable { .. }), "{error}");
 
     position.index += 1;
     let entry = Entry { format: "aseptic.entry/2".to_owned(), ..entry };
-    let error = catalog.apply([(position, entry)], &mut |_, _| Err("none".into())).unwrap_err();
+    let error = catalog.apply([(position, entry)], &|_, _| Err("none".into())).unwrap_err();
     assert!(matches!(error, CatalogError::Format { .. }), "{error}");
 }
 
@@ -173,13 +184,13 @@ fn entries_that_make_no_sense_change_nothing() {
 #[test]
 fn two_processes_apply_at_once() {
     let world = example();
-    let directory = tempdir().unwrap();
-    let file = directory.path().join("catalog.db");
+    let spot = Spot::new();
+    let place = spot.place();
     let applied: u64 = thread::scope(|scope| {
         let threads: Vec<_> = (0..8)
             .map(|_| {
                 scope.spawn(|| {
-                    let mut catalog = Catalog::open(&file).unwrap();
+                    let mut catalog = Catalog::open(&place).unwrap();
                     world.apply(&mut catalog).unwrap()
                 })
             })
@@ -188,7 +199,7 @@ fn two_processes_apply_at_once() {
     });
     assert_eq!(applied, world.entries.len() as u64, "each entry by one of them");
     let (_directory, alone) = world.catalog();
-    assert_eq!(Catalog::open(&file).unwrap().dump().unwrap(), alone.dump().unwrap());
+    assert_eq!(Catalog::open(&place).unwrap().dump().unwrap(), alone.dump().unwrap());
 }
 
 #[test]
@@ -205,7 +216,9 @@ fn ten_thousand_runs() {
     }
     let (_directory, catalog) = world.catalog();
     assert_eq!(catalog.runs(&project(), usize::MAX, &RunFilter::default()).unwrap().len(), 10_000);
-    let graph = catalog.descendants(&project(), &digest("digits@1")).unwrap();
+    let page = aseptic_catalog::LineagePage { depth: None, skip: 0, limit: 10_000 };
+    let object = "dataset:digits".parse().unwrap();
+    let graph = catalog.lineage(&project(), &object, &[], aseptic_catalog::Direction::Down, &page).unwrap();
     assert_eq!((graph.edges.len(), graph.truncated), (10_000, false));
 }
 
@@ -261,4 +274,20 @@ fn what_is_done_to_a_dataset_version_is_its_state_and_its_history() {
     world.push(Event::ArchiveRestored { object, url: "file:///archive".to_owned(), manifest: digest("m") });
     world.apply(&mut catalog).unwrap();
     assert_eq!(catalog.dataset_version(&project(), &name, Some(1)).unwrap().unwrap().expired, None);
+}
+
+#[test]
+fn the_same_on_postgresql() {
+    let tests = named![
+        the_same_entries_make_the_same_catalog,
+        an_entry_is_applied_once,
+        a_gap_is_refused_and_changes_nothing,
+        another_ledger_and_another_version_are_refused,
+        an_unreadable_record_leaves_the_rest,
+        a_readable_record_stands_in_for_an_unreadable_plan,
+        entries_that_make_no_sense_change_nothing,
+        two_processes_apply_at_once,
+        what_is_done_to_a_dataset_version_is_its_state_and_its_history,
+    ];
+    on_postgresql(include_str!("fold.rs"), tests, &["ten_thousand_runs"]);
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use aseptic_model::{Event, Retained, RetainedKind, Retention, Status};
 
+use crate::server::{named, on_postgresql};
 use crate::world::{Job, World, dataset, digest, outputs_of, project};
 
 fn expired(object: Retained, class: Retention) -> Event {
@@ -71,4 +72,14 @@ fn what_entries_name_beside_datasets_and_runs_is_listed() {
     let (_directory, catalog) = world.catalog();
     let found: BTreeSet<_> = catalog.kept_objects(&project()).unwrap().into_iter().collect();
     assert_eq!(found, BTreeSet::from([report, list]));
+}
+
+#[test]
+fn the_same_on_postgresql() {
+    let tests = named![
+        what_expired_says_when_and_why_until_it_is_restored,
+        the_default_is_the_last_that_was_chosen,
+        what_entries_name_beside_datasets_and_runs_is_listed,
+    ];
+    on_postgresql(include_str!("kept.rs"), tests, &[]);
 }

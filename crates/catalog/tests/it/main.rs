@@ -3,7 +3,13 @@
 #![expect(clippy::unwrap_used, reason = "also the helpers of a test fail it")]
 
 mod faults;
+mod faults_server;
 mod fold;
 mod kept;
+mod lineage;
+mod private;
+mod quarantine;
 mod questions;
+mod search;
+mod server;
 mod world;

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use aseptic_catalog::{Catalog, Consumer, EdgeKind, LineageGraph, Node, ResolveError, RunFilter};
+use aseptic_catalog::{Catalog, Node, ResolveError, RunFilter};
 use aseptic_model::{Diagnose, Event, Outcome, Reason, RunId, Status};
 
-use crate::world::{Job, World, artifact, dataset, digest, outputs_of, path, project};
+use crate::server::{named, on_postgresql};
+use crate::world::{Job, World, artifact, digest, outputs_of, path, project};
 
 fn named(experiment: &'static str) -> Job {
     Job { experiment: Some(experiment), ..Job::default() }
@@ -21,7 +22,12 @@ fn datasets_and_their_versions() {
     for (name, version) in [("digits", 1), ("faces", 1), ("digits", 2), ("digits", 10)] {
         world.import(name, version);
     }
-    world.push(Event::QuarantineAdded { snapshot: digest("digits@1"), reason: Some("leaked".to_owned()) });
+    world.push(Event::QuarantineAdded {
+        object: aseptic_model::Object::Snapshot(digest("digits@1")),
+        reason: Some("leaked".to_owned()),
+        runs: 0,
+        reached: None,
+    });
     let (_directory, catalog) = world.catalog();
     let digits = "digits".parse().unwrap();
     let get = |version| catalog.dataset_version(&project(), &digits, version).unwrap();
@@ -37,8 +43,10 @@ fn datasets_and_their_versions() {
     assert_eq!(names(catalog.datasets(&project()).unwrap()), ["digits@10", "faces@1"]);
     assert_eq!(names(catalog.versions(&project(), &digits).unwrap()), ["digits@10", "digits@2", "digits@1"]);
     assert_eq!(catalog.datasets(&"other".parse().unwrap()).unwrap(), []);
-    let quarantined = catalog.quarantined(&project()).unwrap();
-    assert_eq!(quarantined, BTreeMap::from([(digest("digits@1"), "leaked".to_owned())]));
+    let quarantined = catalog.quarantines(&project()).unwrap();
+    assert_eq!(quarantined.len(), 1);
+    assert_eq!(quarantined[0].object, aseptic_model::Object::Snapshot(digest("digits@1")));
+    assert_eq!(quarantined[0].reason.as_deref(), Some("leaked"));
 }
 
 #[test]
@@ -55,7 +63,7 @@ fn a_run_through_its_life() {
     assert_eq!((planned.code, planned.git_commit.as_deref()), (Some(digest("code")), Some("c0ffee")));
     assert_eq!(planned.params["lr"], serde_json::json!(0.1));
     world.decide(&run, Vec::new());
-    world.push(Event::RunStarted { run: run.clone(), mounted: BTreeMap::new() });
+    world.push(Event::RunStarted { run: run.clone(), mounted: BTreeMap::new(), host: None });
     let started = row(&world);
     assert_eq!(started.decision.unwrap().outcome, Outcome::Allow);
     assert_eq!((started.status, started.started), (None, Some(world.entries[2].1.time)));
@@ -130,7 +138,8 @@ fn references_to_runs() {
     for unknown in ["trian", &good.as_str()[..3], "zzzzzzzzzzzz"] {
         let error = resolve(&catalog, unknown).unwrap_err();
         assert_eq!(error.to_string(), format!("`{unknown}` is no run of this project"));
-        assert!(error.diagnosis().help.ends_with("such as `test`, `train`"), "{}", error.diagnosis().help);
+        let help = error.diagnosis().help;
+        assert!(help.ends_with("such as `test`, `train`, or the name of a run"), "{help}");
     }
 }
 
@@ -147,6 +156,7 @@ fn the_start_of_several_ids_names_none_of_them() {
             code: None,
             inputs: BTreeMap::new(),
             git_commit: None,
+            replays: None,
         });
     }
     let (_directory, catalog) = world.catalog();
@@ -165,84 +175,11 @@ fn the_start_of_several_ids_names_none_of_them() {
         code: None,
         inputs: BTreeMap::new(),
         git_commit: None,
+        replays: None,
     });
     let (_directory, catalog) = world.catalog();
     let error = resolve(&catalog, shadow).unwrap_err();
     assert!(matches!(error, ResolveError::NoneSucceeded(_)), "the experiment comes first: {error}");
-}
-
-/// One line for each edge.
-fn lines(graph: &LineageGraph) -> Vec<String> {
-    let node = |node: &Node| match node {
-        Node::Run { run } => run.to_string(),
-        Node::Dataset { name, version, .. } => format!("{name}@{version}"),
-        Node::Artifact { run, path: None, .. } => format!("run:{run}"),
-        Node::Artifact { run, path: Some(path), .. } => format!("run:{run}/{path}"),
-        Node::Snapshot { digest } => digest.short(),
-    };
-    assert!(!graph.truncated);
-    let line = |edge: &aseptic_catalog::LineageEdge| match &edge.kind {
-        EdgeKind::Read { input } => format!("{} -{input}-> {}", node(&edge.from), node(&edge.to)),
-        EdgeKind::Produced => format!("{} => {}", node(&edge.from), node(&edge.to)),
-    };
-    graph.edges.iter().map(line).collect()
-}
-
-#[test]
-fn lineage_goes_both_ways() {
-    let mut world = World::default();
-    world.import("digits", 1);
-    let train = Job {
-        experiment: Some("train"),
-        inputs: vec![("train", dataset("digits", 1))],
-        outputs: vec![path(b"out/model.pkl"), path(b"work/log")],
-    };
-    let train = world.run(&train, Status::Succeeded);
-    let job = Job { inputs: vec![("model", artifact(&train, Some("out")))], ..Job::default() };
-    let test = world.run(&Job { outputs: vec![path(b"out/scores")], ..job }, Status::Succeeded);
-    let all = Job { inputs: vec![("all", artifact(&test, None))], ..Job::default() };
-    let report = world.run(&all, Status::Succeeded);
-    let both = Job {
-        inputs: vec![("log", artifact(&train, Some("work/log"))), ("train", dataset("digits", 1))],
-        ..Job::default()
-    };
-    let log = world.plan(&both);
-    let (_directory, catalog) = world.catalog();
-    let project = project();
-
-    let first = format!("digits@1 -train-> {train}");
-    let out = [format!("run:{train}/out -model-> {test}"), format!("{train} => run:{train}/out")];
-    let rest = [format!("run:{test} -all-> {report}"), format!("{test} => run:{test}")];
-    let logs = [format!("run:{train}/work/log -log-> {log}"), format!("{train} => run:{train}/work/log")];
-    let ancestors = lines(&catalog.ancestors(&project, &report).unwrap());
-    assert_eq!(ancestors, [&rest[..], &out, std::slice::from_ref(&first)].concat());
-
-    let of_file =
-        |path: &str| lines(&catalog.descendants(&project, &digest(&format!("{train}/{path}"))).unwrap());
-    assert_eq!(of_file("out/model.pkl"), [&out[..], &rest].concat());
-    assert_eq!(of_file("work/log"), logs);
-    let of_run = lines(&catalog.descendants_of_run(&project, &train).unwrap());
-    assert_eq!(of_run, [&out[..], &logs, &rest].concat());
-    let of_outputs = catalog.descendants(&project, &outputs_of(&train)).unwrap();
-    assert_eq!(lines(&of_outputs), of_run);
-    let of_dataset = catalog.descendants(&project, &digest("digits@1")).unwrap();
-    assert_eq!(lines(&of_dataset)[..2], [first, format!("digits@1 -train-> {log}")]);
-    assert_eq!(of_dataset.edges.len(), 2 + of_run.len());
-
-    let consumer = |run: &RunId| Consumer { run: run.clone(), input: "train".parse().unwrap() };
-    let consumers = catalog.consumers(&project, &digest("digits@1")).unwrap();
-    assert_eq!(consumers, [consumer(&train), consumer(&log)]);
-    let other = "other".parse().unwrap();
-    assert_eq!(catalog.descendants(&other, &digest("digits@1")).unwrap(), LineageGraph::default());
-
-    let edge = &of_dataset.edges[0];
-    let json = serde_json::json!({
-        "from": { "type": "dataset", "name": "digits", "version": 1, "digest": digest("digits@1").to_string() },
-        "to": { "type": "run", "run": train.as_str() },
-        "kind": "read",
-        "input": "train",
-    });
-    assert_eq!(serde_json::to_value(edge).unwrap(), json);
 }
 
 #[test]
@@ -272,25 +209,15 @@ fn producers_of_files_directories_and_trees() {
 }
 
 #[test]
-fn a_cycle_of_forged_plans_ends() {
-    let mut world = World::default();
-    let (first, second) =
-        ("000000000001".parse::<RunId>().unwrap(), "000000000002".parse::<RunId>().unwrap());
-    for (run, source) in [(&first, &second), (&second, &first)] {
-        let input = artifact(source, None);
-        let plan = crate::world::plan(&Job { inputs: vec![("in", input.clone())], ..Job::default() });
-        let plan = world.put(&plan);
-        world.push(Event::RunPlanned {
-            run: run.clone(),
-            experiment: None,
-            plan,
-            code: None,
-            inputs: BTreeMap::from([("in".parse().unwrap(), input.snapshot)]),
-            git_commit: None,
-        });
-    }
-    let (_directory, catalog) = world.catalog();
-    assert_eq!(catalog.ancestors(&project(), &first).unwrap().edges.len(), 4);
-    assert_eq!(catalog.descendants_of_run(&project(), &first).unwrap().edges.len(), 4);
-    assert_eq!(catalog.descendants(&project(), &outputs_of(&first)).unwrap().edges.len(), 4);
+fn the_same_on_postgresql() {
+    let tests = named![
+        datasets_and_their_versions,
+        a_run_through_its_life,
+        a_denied_run_has_ended_with_its_reasons,
+        runs_are_listed_newest_first,
+        references_to_runs,
+        the_start_of_several_ids_names_none_of_them,
+        producers_of_files_directories_and_trees,
+    ];
+    on_postgresql(include_str!("questions.rs"), tests, &[]);
 }

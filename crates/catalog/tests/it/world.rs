@@ -5,7 +5,8 @@ use std::error::Error;
 
 use aseptic_catalog::{Catalog, CatalogError, Position};
 use aseptic_model::*;
-use tempfile::TempDir;
+
+use crate::server::Spot;
 
 pub(crate) fn project() -> ProjectName {
     "vision".parse().unwrap()
@@ -77,12 +78,18 @@ impl World {
             metadata: Metadata::new(),
             retention: None,
             origin: None,
+            left_by_runs: BTreeSet::new(),
         });
     }
 
-    pub(crate) fn plan(&mut self, job: &Job) -> RunId {
+    /// The id of another run.
+    pub(crate) fn id(&mut self) -> RunId {
         self.runs += 1;
-        let run = RunId::from_random(self.runs.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 4);
+        RunId::from_random(self.runs.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 4)
+    }
+
+    pub(crate) fn plan(&mut self, job: &Job) -> RunId {
+        let run = self.id();
         let plan = plan(job);
         let digest = self.put(&plan);
         self.push(Event::RunPlanned {
@@ -92,6 +99,7 @@ impl World {
             code: plan.code.map(|code| code.snapshot),
             inputs: plan.inputs.into_iter().map(|(name, input)| (name, input.snapshot)).collect(),
             git_commit: None,
+            replays: None,
         });
         run
     }
@@ -99,7 +107,7 @@ impl World {
     pub(crate) fn decide(&mut self, run: &RunId, reasons: Vec<Reason>) {
         let outcome = if reasons.is_empty() { Outcome::Allow } else { Outcome::Deny };
         let decision = Decision { outcome, reasons };
-        self.push(Event::RunDecided { run: run.clone(), plan: digest("any"), decision });
+        self.push(Event::RunDecided { run: run.clone(), plan: digest("any"), decision, policy: None });
     }
 
     pub(crate) fn seal(&mut self, run: &RunId, job: &Job, status: Status) {
@@ -118,7 +126,7 @@ impl World {
     pub(crate) fn run(&mut self, job: &Job, status: Status) -> RunId {
         let run = self.plan(job);
         self.decide(&run, Vec::new());
-        self.push(Event::RunStarted { run: run.clone(), mounted: BTreeMap::new() });
+        self.push(Event::RunStarted { run: run.clone(), mounted: BTreeMap::new(), host: None });
         self.seal(&run, job, status);
         run
     }
@@ -132,18 +140,18 @@ impl World {
         catalog: &mut Catalog,
         range: std::ops::Range<usize>,
     ) -> Result<u64, CatalogError> {
-        let mut fetch = |_: &ProjectName, digest: &Digest| -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
+        let fetch = |_: &ProjectName, digest: &Digest| -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
             self.objects.get(digest).cloned().ok_or_else(|| "the store does not have it".into())
         };
-        catalog.apply(self.entries[range].iter().cloned(), &mut fetch)
+        catalog.apply(self.entries[range].iter().cloned(), &fetch)
     }
 
     /// A catalog of everything so far.
-    pub(crate) fn catalog(&self) -> (TempDir, Catalog) {
-        let directory = tempfile::tempdir().unwrap();
-        let mut catalog = Catalog::open(&directory.path().join("catalog.db")).unwrap();
+    pub(crate) fn catalog(&self) -> (Spot, Catalog) {
+        let spot = Spot::new();
+        let mut catalog = spot.open();
         assert_eq!(self.apply(&mut catalog).unwrap(), self.entries.len() as u64);
-        (directory, catalog)
+        (spot, catalog)
     }
 }
 
@@ -219,11 +227,18 @@ pub(crate) fn record(run: &RunId, job: &Job, status: Status) -> RunRecord {
         skipped: Vec::new(),
         labels: BTreeSet::new(),
         denied: Vec::new(),
+        told: Vec::new(),
         observed: None,
         egress: None,
         logs: Logs { stdout: None, stderr: None, stdin: None },
         limits: Limits::default(),
         walls: Vec::new(),
         usage: None,
+        host: None,
+        policy: None,
+        replays: None,
+        metrics: None,
+        system: None,
+        inventory: None,
     }
 }
