@@ -45,7 +45,8 @@ impl Process {
         watched_memory: Option<u64>,
     ) -> Self {
         let memory = group.as_ref().and_then(|group| group.memory.clone());
-        let meter = Meter::new(pid, memory, watched_memory);
+        let processor = group.as_ref().and_then(|group| group.processor.clone());
+        let meter = Meter::new(pid, memory, processor, watched_memory);
         let (stopped, last, over, killed) = (None, None, None, Cell::default());
         Self { pid, pidfd, control, stopped, last, over, group, meter, killed }
     }
@@ -100,7 +101,7 @@ impl Process {
             _ => Ended::Killed,
         };
         let killed = self.killed.take().unwrap_or_default();
-        let times = self.group.as_ref().and_then(|group| group.processor.as_ref()?.times());
+        let times = self.meter.group_processor();
         let usage = self.meter.usage(used, killed, times);
         // What a watcher saw it has said; this is what the kernel did.
         let out_of_memory = self.group.as_ref().and_then(|_| self.meter.out_of_memory());

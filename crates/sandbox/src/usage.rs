@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::cgroup::{Memory, Version};
+use crate::cgroup::{Memory, Processor, Version};
+use crate::sample::times;
 use crate::sys::Used;
 
 /// What a jail used, from its making to its end.
@@ -44,14 +45,35 @@ pub enum OutOfMemory {
 pub struct Meter {
     first: i32,
     group: Option<Memory>,
+    processor: Option<Processor>,
     /// Bytes that this process has to watch over, since no control group does.
     watched: Option<u64>,
     peak: Arc<AtomicU64>,
 }
 
 impl Meter {
-    pub(crate) fn new(first: i32, group: Option<Memory>, watched: Option<u64>) -> Self {
-        Self { first, group, watched, peak: Arc::default() }
+    pub(crate) fn new(
+        first: i32,
+        group: Option<Memory>,
+        processor: Option<Processor>,
+        watched: Option<u64>,
+    ) -> Self {
+        Self { first, group, processor, watched, peak: Arc::default() }
+    }
+
+    /// The first process of the jail.
+    pub(crate) fn first(&self) -> i32 {
+        self.first
+    }
+
+    /// User and system time of its control group, where that counts them.
+    pub(crate) fn group_processor(&self) -> Option<(Duration, Duration)> {
+        self.processor.as_ref()?.times()
+    }
+
+    /// Memory of its control group, where there is one.
+    pub(crate) fn group_memory(&self) -> Option<u64> {
+        self.group.as_ref()?.now()
     }
 
     /// Whether memory ran out since the jail started. Where a control group enforces the limit, this reads
@@ -99,12 +121,7 @@ impl Meter {
         let ticks = rustix::param::clock_ticks_per_second().max(1);
         let mut used = Used::default();
         for process in self.processes() {
-            let stat = fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
-            // The name of the program, in parentheses, can hold anything. Source: proc_pid_stat(5).
-            let fields_of_stat = stat.rsplit_once(") ").map_or("", |(_, fields)| fields);
-            let times =
-                fields_of_stat.split(' ').skip(11).take(4).filter_map(|field| field.parse::<u64>().ok());
-            for (number, time) in times.enumerate() {
+            for (number, time) in times(process).into_iter().enumerate() {
                 let time = Duration::from_millis(time.saturating_mul(1000) / ticks);
                 *(if number % 2 == 0 { &mut used.user } else { &mut used.system }) += time;
             }
@@ -154,7 +171,7 @@ impl Meter {
 }
 
 /// Numbers in a file such as `/proc/PID/status`; zero for a process that is gone.
-fn fields<const N: usize>(process: i32, file: &str, names: [&str; N]) -> [u64; N] {
+pub(crate) fn fields<const N: usize>(process: i32, file: &str, names: [&str; N]) -> [u64; N] {
     let text = fs::read_to_string(format!("/proc/{process}/{file}")).unwrap_or_default();
     names.map(|name| {
         let value = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
@@ -164,7 +181,7 @@ fn fields<const N: usize>(process: i32, file: &str, names: [&str; N]) -> [u64; N
 }
 
 /// Memory that is not of files on disk, pages of several processes counted for each of them.
-fn resident(processes: &BTreeSet<i32>) -> u64 {
+pub(crate) fn resident(processes: &BTreeSet<i32>) -> u64 {
     let sums = sum(processes, |process| fields(process, "status", ["RssAnon", "RssShmem"]));
     sums[0] + sums[1].max(shared(processes))
 }

@@ -25,6 +25,7 @@ mod export;
 #[cfg(test)]
 mod faults;
 mod files;
+mod find;
 mod forest;
 #[cfg(any(test, feature = "fuzz"))]
 pub mod fuzz;
@@ -70,6 +71,7 @@ pub use compare::{Amount, Change, ChangeKind, Comparison, Totals};
 pub use copy::Copied;
 pub use error::{Damage, DamageCause, StoreError};
 pub use export::{Existing, ExportError, Exported};
+pub use find::FoundPlaces;
 pub use gc::{GcError, Marked, Roots, Sweep, Swept};
 pub use import::{
     CHECKPOINT_EVERY, Ignore, ImportError, ImportOptions, Imported, Links, Progress, Special, Step,

@@ -1,10 +1,13 @@
 //! Documents of a record that is on disk stay as they are, byte for byte; readers of others are asked elsewhere.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use aseptic_attest::{Dataset, DatasetFile, croissant, cyclonedx, openlineage, ro_crate};
-use aseptic_model::{Digest, Metadata, RunRecord, from_canonical};
+use aseptic_model::{
+    Digest, InstalledPackage, Inventory, Licence, Metadata, Package, PackageKind, PackageOrigin, RunRecord,
+    from_canonical,
+};
 use serde_json::Value;
 
 /// A record of an earlier version, with a network.
@@ -28,12 +31,67 @@ fn assert_golden(name: &str, document: &Value) {
 
 #[test]
 fn a_bill_of_materials() {
-    let document = cyclonedx(&record());
+    let document = cyclonedx(&record(), None);
     assert_eq!(document["metadata"]["component"]["type"], "machine-learning-model");
     assert_golden("bom.cdx.json", &document);
     let mut other = record();
     other.labels.clear();
-    assert_eq!(cyclonedx(&other)["metadata"]["component"]["type"], "application");
+    assert_eq!(cyclonedx(&other, None)["metadata"]["component"]["type"], "application");
+}
+
+#[test]
+fn libraries_of_an_inventory_have_licences_and_digests() {
+    let package = |name: &str| InstalledPackage {
+        licence: Some(Licence { expression: Some("BSD-3-Clause".to_owned()), text: None }),
+        ..InstalledPackage::planned(&Package {
+            name: name.to_owned(),
+            version: "1.0".to_owned(),
+            record: None,
+        })
+    };
+    let mut inventory = inventory();
+    inventory.packages = vec![
+        InstalledPackage {
+            kind: PackageKind::Conda,
+            archive: BTreeMap::from([
+                ("md5".to_owned(), "0".repeat(32)),
+                ("sha256".to_owned(), "1".repeat(64)),
+            ]),
+            origin: Some(PackageOrigin::Channel {
+                channel: "conda-forge".to_owned(),
+                build: "py_0".to_owned(),
+            }),
+            ..package("numpy")
+        },
+        InstalledPackage {
+            licence: Some(Licence { expression: None, text: Some("Dual License".to_owned()) }),
+            origin: Some(PackageOrigin::Directory { path: "/home/ada/own".to_owned(), editable: true }),
+            archive: BTreeMap::from([("sha256".to_owned(), "short".to_owned())]),
+            ..package("own")
+        },
+        InstalledPackage {
+            origin: Some(PackageOrigin::Vcs {
+                vcs: "git".to_owned(),
+                url: "https://git.example/tool.git".to_owned(),
+                commit: Some("ab".repeat(20)),
+            }),
+            record: Some(Digest::of(b"RECORD")),
+            ..package("Tool")
+        },
+    ];
+    let document = cyclonedx(&record(), Some(&inventory));
+    let libraries: Vec<_> =
+        document["components"].as_array().unwrap().iter().filter(|one| one["type"] == "library").collect();
+    assert_eq!(libraries.len(), 3);
+    assert_golden("bom-libraries.json", &Value::from_iter(libraries.into_iter().cloned()));
+}
+
+fn inventory() -> Inventory {
+    let text = r#"{"format": "aseptic.inventory/1", "python": null, "packages": [], "system": null, "findings": [],
+        "incomplete": [], "machine": {"kernel": "6.1", "kernel_build": "SMP", "architecture": "x86_64",
+        "system": null, "glibc": null, "cpu": "a", "cores": 2, "cpu_features": null, "memory_bytes": null,
+        "gpu_driver": null, "cuda_driver": null, "gpus": []}}"#;
+    from_canonical(text.as_bytes()).unwrap()
 }
 
 #[test]
@@ -76,7 +134,7 @@ fn text_of_a_job_stays_text() {
     let mut record = record();
     record.command = vec!["python\u{1b}[2J \"'<script>".to_owned(), "\n".to_owned()];
     record.params.insert("a\"b".to_owned(), Value::from("</script>"));
-    for document in [cyclonedx(&record), ro_crate(&record, None), openlineage(&record)[1].clone()] {
+    for document in [cyclonedx(&record, None), ro_crate(&record, None), openlineage(&record)[1].clone()] {
         let text = document.to_string();
         assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), document);
         assert!(!text.contains('\u{1b}'));

@@ -56,6 +56,16 @@ impl Memory {
         fs::read_to_string(self.directory.join(name)).ok()?.trim().parse().ok()
     }
 
+    /// Bytes of its processes now, without the page cache.
+    pub(crate) fn now(&self) -> Option<u64> {
+        let stat = fs::read_to_string(self.directory.join("memory.stat")).ok()?;
+        let [private, shared] = match self.version {
+            Version::V2 => ["anon", "shmem"],
+            Version::V1 => ["total_rss", "total_shmem"],
+        };
+        Some(field(&stat, private)? + field(&stat, shared).unwrap_or(0))
+    }
+
     pub(crate) fn version(&self) -> Version {
         self.version
     }
