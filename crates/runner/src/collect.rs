@@ -319,7 +319,9 @@ impl<'h> Needs<'h> {
     }
 
     fn run(&mut self, run: &RunSummary, standing: Standing, now: Timestamp) -> Result<(), CollectError> {
-        self.roots.objects.extend([run.plan].into_iter().chain(run.record).chain(run.attestation));
+        self.roots
+            .objects
+            .extend([run.plan].into_iter().chain(run.record).chain(run.attestation).chain(run.inventory));
         if standing.expired.is_some() {
             return Ok(());
         }
@@ -351,6 +353,6 @@ impl<'h> Needs<'h> {
     fn logs(&self, run: &RunSummary) -> Result<Vec<Digest>, HomeError> {
         let Some(digest) = run.record else { return Ok(Vec::new()) };
         let record: RunRecord = self.home.object(self.project, &digest)?;
-        Ok(record.logs.kept().map(|log| log.blake3).collect())
+        Ok(record.kept_logs().map(|log| log.blake3).collect())
     }
 }

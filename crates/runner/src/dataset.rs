@@ -9,6 +9,7 @@ mod add;
 mod compare;
 mod describe;
 mod history;
+mod made;
 mod share;
 mod unpack;
 mod verify;
@@ -68,12 +69,12 @@ pub enum DatasetError {
     #[error("`{0}` is on hold")]
     Held(Retained),
     /// It must not be used any more.
-    #[error("`{object}` is in quarantine: {reason}")]
+    #[error("`{object}` is in quarantine: {by}")]
     Quarantined {
         /// The version.
         object: Retained,
-        /// Why.
-        reason: String,
+        /// What is in quarantine, and how it reaches the version.
+        by: String,
     },
     /// The state of aseptic is no dataset: it holds the key of the ledger and what every project has.
     #[error("`{path}` holds the state of aseptic, or lies in it")]

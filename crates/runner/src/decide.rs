@@ -7,6 +7,7 @@ use aseptic_policy::{Egress, Facts};
 
 use crate::egress::support;
 use crate::home::{Home, HomeError};
+use crate::quarantine;
 
 /// Limits that this version can enforce on this host, by their names in the spec.
 pub(crate) fn enforced_limits(has_network: bool) -> BTreeSet<&'static str> {
@@ -35,7 +36,7 @@ pub fn decide(home: &Home, plan: &Plan) -> Result<Decision, HomeError> {
     let present = aseptic_policy::snapshots(plan).filter(|digest| store.snapshot(digest).is_ok()).collect();
     let facts = Facts {
         present,
-        quarantined: home.catalog.quarantined(&plan.project)?,
+        quarantined: quarantine::of_plan(home, plan)?,
         enforced_limits: enforced_limits(network.is_ok()),
         egress: match network {
             Ok(()) => Egress::Gateway,

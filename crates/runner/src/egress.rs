@@ -15,19 +15,20 @@ mod totals;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::os::fd::BorrowedFd;
+use std::sync::Arc;
 
 use aseptic_gateway::{Ends, Limits, Report, Settings};
-use aseptic_model::{Denied, Egress as Recorded, Plan};
+use aseptic_model::{Denied, Egress as Recorded, Grant, Plan};
 use aseptic_sandbox::{Landlock, Network, NetworkEnds, Ports};
 
-use crate::run_dir::RunDir;
+use crate::desk::{Answer, Asked, Wish};
+use crate::execute::NetworkBytes;
 
 pub(crate) use denials::{better_denied, spec_line, wanted_of};
 pub(crate) use gateway::PART as GATEWAY_PART;
 use gateway::{Gateway, Said, Starting};
 pub use gateway::{GatewayError, gateway_part};
 pub use proxy::{ProxyError, SiteProxy};
-use revoke::{Asked, Desk, Revoked};
 pub use revoke::{RevokeError, revoke};
 pub(crate) use support::{forget, support};
 use totals::Totals;
@@ -39,8 +40,8 @@ pub(crate) struct Egress {
     landlock: Landlock,
     state: State,
     totals: Totals,
+    bytes: Arc<NetworkBytes>,
     revoked: Vec<bool>,
-    desk: Option<Desk>,
     asked: Vec<Asked>,
 }
 
@@ -71,7 +72,6 @@ impl Egress {
         plan: &Plan,
         proxy: Option<&aseptic_gateway::Proxy>,
         landlock: Landlock,
-        dir: &RunDir,
     ) -> Result<Self, GatewayError> {
         let settings = Settings {
             grants: plan.network.iter().cloned().collect(),
@@ -88,10 +88,10 @@ impl Egress {
             true => State::Starting(Starting::new(landlock)?),
             false => State::Gone("the jail has no network".to_owned()),
         };
-        let desk = wanted.then(|| Desk::open(dir)).transpose().map_err(GatewayError::Desk)?;
         let revoked = vec![false; settings.grants.len()];
         let totals = Totals::of(settings.grants.len());
-        Ok(Self { settings, landlock, state, totals, revoked, desk, asked: Vec::new() })
+        let bytes = Arc::default();
+        Ok(Self { settings, landlock, state, totals, bytes, revoked, asked: Vec::new() })
     }
 
     /// Connects the jail's network. With grants, returns when the gateway serves it.
@@ -112,19 +112,16 @@ impl Egress {
 
     /// Descriptors that become readable when [`Egress::attend`] has something to do.
     pub(crate) fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
-        let mut descriptors = match &self.state {
+        match &self.state {
             State::Quiet(ends) => ends.descriptors(),
             State::Serving(gateway) => vec![gateway.descriptor()],
             State::Starting(_) | State::Gone(_) => Vec::new(),
-        };
-        descriptors.extend(self.desk.iter().map(Desk::descriptor));
-        descriptors
+        }
     }
 
-    /// Starts the gateway at the first packet, listens to what it says, and passes revocations on. Never
+    /// Starts the gateway at the first packet, and listens to what it says. Never
     /// blocks for longer than starting a process takes.
     pub(crate) fn attend(&mut self) {
-        self.take_revocations();
         self.state = match self.take_state() {
             State::Serving(mut gateway) => match gateway.hear() {
                 Said::These(reports) => {
@@ -167,35 +164,40 @@ impl Egress {
                 if let Some(at) = self.settings.grants.iter().position(|known| known == grant) {
                     self.revoked[at] = true;
                 }
-                for asked in self.asked.extract_if(.., |asked| asked.grant == *grant) {
-                    asked.answer(Revoked::Cut(*cut));
+                let wish = Wish::Revoke(grant.clone());
+                for mut asked in self.asked.extract_if(.., |asked| asked.wish == wish) {
+                    asked.answer(Answer::Done(*cut));
                 }
             }
             self.totals.add(report);
         }
+        self.totals.count(&self.bytes);
+    }
+
+    /// How much went through so far, where something is granted; what the gateway says now and then.
+    pub(crate) fn bytes(&self) -> Option<Arc<NetworkBytes>> {
+        (!self.settings.grants.is_empty()).then(|| Arc::clone(&self.bytes))
     }
 
     /// Nobody is there any more who could revoke what was asked for.
     fn give_up_revocations(&mut self) {
-        for asked in self.asked.drain(..) {
-            asked.answer(Revoked::Ended);
+        for mut asked in self.asked.drain(..) {
+            asked.answer(Answer::Ended);
         }
     }
 
-    fn take_revocations(&mut self) {
-        let Some(desk) = &self.desk else { return };
-        for asked in desk.take() {
-            match &mut self.state {
-                State::Serving(gateway) if self.settings.grants.contains(&asked.grant) => {
-                    if gateway.revoke(&asked.grant).is_ok() {
-                        self.asked.push(asked);
-                    } else {
-                        asked.answer(Revoked::Ended);
-                    }
+    /// Takes `grant` back. The answer comes when its connections are cut.
+    pub(crate) fn revoke(&mut self, grant: &Grant, mut asked: Asked) {
+        match &mut self.state {
+            State::Serving(gateway) if self.settings.grants.contains(grant) => {
+                if gateway.revoke(grant).is_ok() {
+                    self.asked.push(asked);
+                } else {
+                    asked.answer(Answer::Ended);
                 }
-                State::Serving(_) => asked.answer(Revoked::Unknown),
-                _ => asked.answer(Revoked::Ended),
             }
+            State::Serving(_) => asked.answer(Answer::Unknown),
+            _ => asked.answer(Answer::Ended),
         }
     }
 

@@ -1,9 +1,11 @@
 //! Execute: show and keep what the job prints, pass input and signals on, note what it opens, enforce the
-//! clock and what a [`watcher`] finds.
+//! clock and what a [`watcher`] finds, sample what it uses, and do what is asked at the [`desk`](crate::desk).
 
+mod asked;
 mod clock;
 mod disk;
 mod lineage;
+mod sampler;
 mod watcher;
 
 use std::os::fd::AsFd;
@@ -15,6 +17,7 @@ use aseptic_sandbox::{Ended, Enforcement, Running, Usage};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
 use crate::attempts::{Attempted, Listening};
+use crate::desk::{Asked, Desk};
 use crate::egress::Egress;
 use crate::home::{HomeError, io_error};
 use crate::input::{Feed, FromInput};
@@ -24,10 +27,16 @@ use crate::provision::Provisioned;
 use crate::run_dir::RunDir;
 use crate::streams::OurTerminal;
 
+use asked::Requests;
 pub(crate) use clock::Cause;
 use clock::{Clock, signal};
 use lineage::LineageBuilder;
+pub(crate) use sampler::NetworkBytes;
+use sampler::Sampler;
 use watcher::{Eyes, Watcher};
+
+/// Where in the directory of a run is what it uses of the machine over time.
+pub(crate) const SYSTEM_METRICS: &str = "logs/system";
 
 /// What executing a job gave.
 #[derive(Debug)]
@@ -41,12 +50,18 @@ pub(crate) struct Executed {
     pub(crate) given: Option<FromInput>,
     pub(crate) duration: Duration,
     pub(crate) usage: Option<Usage>,
+    /// Bytes about what it used over time that could not be written.
+    pub(crate) unsampled: u64,
     /// What enforced the limits of the jail.
     pub(crate) enforced: Vec<Enforcement>,
     /// What it attempted, if that was to be seen.
     pub(crate) attempted: Option<Attempted>,
     /// What it had of the network, if it had one.
     pub(crate) network: Option<Egress>,
+    /// Who asked that it stop, and waits until it is sealed.
+    pub(crate) stopping: Vec<Asked>,
+    /// What it was told.
+    pub(crate) told: Vec<String>,
     /// What it printed at the end and was not shown yet: whoever reads it may be slow, and the run is
     /// sealed first.
     pub(crate) rest: Vec<(Stream, Vec<u8>)>,
@@ -55,7 +70,7 @@ pub(crate) struct Executed {
 /// Runs the job to its end. No process of it is left when this returns.
 pub(crate) fn execute(
     provisioned: Provisioned,
-    dir: &RunDir,
+    (dir, desk): (&RunDir, Desk),
     limits: &Limits,
     signals: &mut dyn Signals,
     observer: &mut dyn Observer,
@@ -70,20 +85,25 @@ pub(crate) fn execute(
     let running = prepared.start();
     let eyes = Eyes::new(running.meter(), limits, dir.path.clone());
     let watcher = eyes.clone().map(Watcher::start).transpose();
+    let bytes = network.as_ref().and_then(Egress::bytes);
+    let sampler = Sampler::start(running.meter(), bytes, dir.join(SYSTEM_METRICS));
     let mut supervisor = Supervisor {
         logs,
         feed,
         terminal: ends.terminal,
         watcher: watcher.map_err(|source| io_error("start to watch", &dir.path, source))?,
+        sampler: Some(sampler.map_err(|source| io_error("start to sample", &dir.path, source))?),
         running,
         lineage: LineageBuilder::new(watched, unwatched),
         clock: Clock::new(limits, &dir.path)?,
         network,
+        requests: Requests::new(desk),
     };
     let started = Instant::now();
     let ended = supervisor.watch(signals, observer)?;
     let duration = started.elapsed();
     supervisor.watcher = None;
+    let unsampled = supervisor.sampler.take().map_or(0, Sampler::finish);
     supervisor.clock.at_the_end(ended, &supervisor.running, limits, eyes);
     let rest = supervisor.finish()?;
     let attempted = listening.map(Listening::finish);
@@ -96,9 +116,12 @@ pub(crate) fn execute(
         given: supervisor.feed.given(),
         duration,
         usage: supervisor.running.usage().cloned(),
+        unsampled,
         enforced: supervisor.running.enforced.clone(),
         attempted,
         network: supervisor.network,
+        stopping: supervisor.requests.stopping,
+        told: supervisor.requests.told,
         rest,
     })
 }
@@ -110,6 +133,7 @@ fn timespec(duration: Duration) -> Timespec {
 
 struct Supervisor {
     watcher: Option<Watcher>,
+    sampler: Option<Sampler>,
     running: Running,
     logs: Vec<Tee>,
     feed: Feed,
@@ -117,6 +141,7 @@ struct Supervisor {
     lineage: LineageBuilder,
     clock: Clock,
     network: Option<Egress>,
+    requests: Requests,
 }
 
 /// What the supervisor waits for.
@@ -128,6 +153,7 @@ enum Awaited {
     Stop,
     Limit,
     Network,
+    Desk,
     Input,
     Output(usize),
 }
@@ -137,6 +163,7 @@ impl Supervisor {
         loop {
             observer.refresh();
             let ready = self.wait_for_something(signals, observer)?;
+            let ready_to_end = ready.contains(&Awaited::End);
             for ready in &ready {
                 match ready {
                     Awaited::End => {} // Last, when everything else that came with it is done.
@@ -144,6 +171,7 @@ impl Supervisor {
                     Awaited::Output(number) => self.show(*number, observer)?,
                     Awaited::Input => self.feed.pump(observer),
                     Awaited::Network => self.network.iter_mut().for_each(Egress::attend),
+                    Awaited::Desk => self.attend(ready_to_end, observer),
                     Awaited::Stop => self.stop(observer),
                     Awaited::Limit => {
                         if let Some(reached) = self.watcher.as_ref().and_then(Watcher::found) {
@@ -157,8 +185,9 @@ impl Supervisor {
                     }
                 }
             }
-            if ready.contains(&Awaited::End) {
+            if ready_to_end {
                 let ended = self.running.wait();
+                self.stopped_from_outside(ended);
                 if ended != Ended::Exited(0) {
                     self.clock.check_disk(); // It may have met the end of the disk before we did.
                 }
@@ -192,6 +221,7 @@ impl Supervisor {
             };
             awaited.push((Awaited::Output(number), polled));
         }
+        awaited.push((Awaited::Desk, readable(self.requests.desk.descriptor())));
         awaited.extend(self.running.stops().map(|fd| (Awaited::Stop, readable(fd))));
         awaited.extend(self.watcher.iter().map(|watcher| (Awaited::Limit, readable(watcher.descriptor()))));
         let network = self.network.iter().flat_map(Egress::descriptors);

@@ -15,7 +15,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use aseptic_catalog::{Catalog, CatalogError};
+use aseptic_catalog::{Catalog, CatalogError, Place, Server};
 use aseptic_ledger::{AppendError, Ledger, OpenError, Position, ReadError};
 use aseptic_model::{
     CanonicalError, Class, Diagnose, Diagnosis, Digest, ProjectName, RunId, Timestamp, from_canonical,
@@ -41,6 +41,8 @@ pub struct Home {
     actor: String,
     ledger: Ledger,
     pub(crate) catalog: Catalog,
+    /// Where the catalog is.
+    place: Place,
     /// How far the ledger was looked at for its latest time, and that time.
     seen: (Position, Option<Timestamp>),
     /// Whether this handle added entries.
@@ -134,11 +136,20 @@ impl Drop for Home {
 }
 
 impl Home {
-    /// Opens the state directory `dir`, making it if it is not there, and brings the catalog up to date.
+    /// As [`Self::open_with`], with the catalog in a file of the state directory.
     ///
     /// # Errors
-    /// [`HomeError`]; nothing of the state was changed.
+    /// As [`Self::open_with`].
     pub fn open(dir: &Path) -> Result<Self, HomeError> {
+        Self::open_with(dir, None)
+    }
+
+    /// Opens the state directory `dir`, making it if it is not there, and brings the catalog up to date, which is in
+    /// the PostgreSQL database `server` (its URL) or in a file of the state directory.
+    ///
+    /// # Errors
+    /// [`HomeError`]; nothing of the state was changed. None repeats the URL, which may hold a password.
+    pub fn open_with(dir: &Path, server: Option<&str>) -> Result<Self, HomeError> {
         make_private(dir)?;
         let dir = dir.canonicalize().map_err(|source| io_error("find", dir, source))?;
         if SHOWN.iter().any(|shown| dir.starts_with(shown)) {
@@ -150,14 +161,18 @@ impl Home {
             return Err(io_error("use the state in", &dir, source));
         }
         let ledger = Ledger::open_below(&dir.join("ledger"), ORIGIN)?;
-        let catalog = open_catalog(&dir.join("catalog.sqlite"))?;
+        let place = match server {
+            Some(url) => Server::parse(url, &ledger.origin())?.into(),
+            None => private_file(dir.join("catalog.sqlite"))?,
+        };
+        let catalog = open_catalog(&place)?;
         let seen = (Position::START, None);
-        let mut home = Self { dir, actor: actor(), ledger, catalog, seen, written: Cell::new(false) };
+        let mut home = Self { dir, actor: actor(), ledger, catalog, place, seen, written: Cell::new(false) };
         match home.catch_up() {
             // Damage deep in the catalog shows only when it is read; and it may be of another ledger, such as
             // one that was brought back from a copy.
             Err(HomeError::Catalog(CatalogError::Unusable { .. }) | HomeError::Read(_)) => {
-                home.catalog = Catalog::reset(&home.dir.join("catalog.sqlite"))?;
+                home.catalog = Catalog::reset(&home.place)?;
                 home.catch_up()?;
             }
             other => other?,
@@ -171,6 +186,11 @@ impl Home {
         &self.dir
     }
 
+    /// Who uses it: `user:NAME`.
+    pub(crate) fn actor(&self) -> &str {
+        &self.actor
+    }
+
     /// Name of the ledger.
     pub(crate) fn origin(&self) -> String {
         self.ledger.origin()
@@ -179,6 +199,11 @@ impl Home {
     /// Whether `real`, a path without links, is part of the state or holds it.
     pub(crate) fn overlaps(&self, real: &Path) -> bool {
         real.starts_with(&self.dir) || self.dir.starts_with(real)
+    }
+
+    /// Whether `real` is the state directory, or in it.
+    pub(crate) fn holds(&self, real: &Path) -> bool {
+        real.starts_with(&self.dir)
     }
 
     /// The directory of the ledger.
@@ -195,6 +220,11 @@ impl Home {
         let dir = self.dir.join("projects").join(project.as_str());
         make_private(&dir)?;
         Ok(Store::open(&dir.join("store"))?)
+    }
+
+    /// The file that says which inventory an environment had the last time.
+    pub(crate) fn inventories(&self, project: &ProjectName) -> PathBuf {
+        self.dir.join("projects").join(project.as_str()).join("inventories")
     }
 
     /// Whether anything was ever stored for a project.
@@ -243,13 +273,17 @@ impl Home {
     }
 }
 
-/// The catalog at `path`; one that cannot be used is made anew, since it holds no fact of its own.
-fn open_catalog(path: &Path) -> Result<Catalog, HomeError> {
-    // Names and labels are nobody else's business, whoever may enter the directory.
-    let private = fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path);
-    private.map_err(|source| io_error("open", path, source))?;
-    match Catalog::open(path) {
-        Err(CatalogError::Unusable { .. }) => Ok(Catalog::reset(path)?),
+/// Names and labels are nobody else's business, whoever may enter the directory.
+fn private_file(path: PathBuf) -> Result<Place, HomeError> {
+    let private = fs::OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
+    private.map_err(|source| io_error("open", &path, source))?;
+    Ok(Place::File(path))
+}
+
+/// The catalog at `place`; one that cannot be used is made anew, since it holds no fact of its own.
+fn open_catalog(place: &Place) -> Result<Catalog, HomeError> {
+    match Catalog::open(place) {
+        Err(CatalogError::Unusable { .. }) => Ok(Catalog::reset(place)?),
         other => Ok(other?),
     }
 }

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod advice;
+mod annotate;
 mod archive;
 mod attempts;
 mod attest;
@@ -16,46 +17,66 @@ mod code;
 mod collect;
 pub mod dataset;
 mod decide;
+mod desk;
+mod diff;
 mod doctor;
 mod drill;
+mod effects;
 mod egress;
 mod environment;
 mod execute;
 mod explain;
+pub mod graph;
 mod home;
+pub mod incident;
 mod init;
 mod input;
+mod inspect;
 mod limits;
 mod lineage;
 mod lookup;
+mod metrics;
+mod objects;
 mod observer;
 mod output;
 mod plan;
 mod prove;
 mod provision;
+pub mod quarantine;
 mod record;
 mod recover;
+mod replay;
 mod request;
 mod results;
 mod retention;
+mod reuse;
 mod rotate;
 mod run;
 mod run_dir;
 mod seal;
+mod search;
+mod stop;
 mod streams;
 mod witness;
 
+pub use annotate::{AnnotateError, Annotated, Annotation, annotate};
 pub use archive::{ArchiveError, Archived, Restore, Restored, archive, restore};
 pub use aseptic_archive::ArchiveUrl;
 pub use aseptic_attest::{BUNDLE_BYTES_MAX as STATEMENTS_BYTES_MAX, PublicKey, Statement, Subject};
 pub use aseptic_catalog::{
-    DatasetChange, DatasetVersion, EdgeKind, LineageEdge, LineageGraph, Node, RunFilter, RunSummary,
+    Cell, Column, Cursor, CursorError, DatasetChange, DatasetVersion, Difference, Direction, EDGES_MAX,
+    EdgeKind, Field, Found, GivenAway, Incident, LineageEdge, LineageGraph, Node, NodeDetails, Operator,
+    Page, Quarantine, Question, Replay, RunSummary, Search, SearchError, SearchFailed, Sort, Term, Value,
 };
 pub use aseptic_drill::{Attempt, Family, Outcome};
 pub use aseptic_ledger::{
     AddCheckpoint, Checkpoint, LogProof, NoteError, Policy, PolicyError, PolicyWitness, Position, Refused,
     Required, Verified, VerifierKey, Witness, WitnessError, WitnessKey, create_witness_key,
     verify as verify_ledger, verify_since as verify_ledger_since, witness_key,
+};
+pub use aseptic_metrics::{
+    Bucket, CSV_HEADER, Chart, Curve, Envelope, Horizontal, Letters, Panel, Point, Scale,
+    matches as name_matches, sparkline, svg, value as metric_value, write_csv,
 };
 pub use aseptic_sandbox::{Attempts, Finding, TerminalSize};
 pub use aseptic_store::{
@@ -69,15 +90,25 @@ pub use attest::{
 };
 pub use collect::{CollectError, Collected, Collection, collect};
 pub use decide::decide;
+pub use diff::{Cause, Likelihood, Part, RunDiff, diff};
 pub use doctor::{Report, doctor};
 pub use drill::{
     AttemptReport, DrillError, DrillReport, DrillRequest, Walls, drill, drill_families, drill_part,
 };
 pub use egress::{GatewayError, ProxyError, RevokeError, SiteProxy, gateway_part, revoke};
-pub use environment::EnvironmentError;
+pub use environment::{EnvironmentChange, EnvironmentError, EnvironmentPart};
 pub use home::{Home, HomeError};
 pub use init::{InitError, init, init_from_run};
-pub use lineage::{Lineage, lineage};
+pub use inspect::{
+    Aspect, EnvironmentDiff, EnvironmentRef, EnvironmentRuns, EnvironmentShown, EnvironmentVerified,
+    FactChange, InspectError, PackageChange, SystemChange, diff_environments,
+    environment as inspect_environment, environment_runs, plan_findings, verify_environment,
+};
+pub use lineage::{Lineage, LineageRequest, lineage};
+pub use metrics::{
+    FollowedMetrics, MetricsError, MetricsOf, MetricsRead, TakePoint, follow_metrics, read_metrics,
+    summarise_metrics,
+};
 pub use observer::{Event, Observer, Signals, Stopped, Stream, Transfer, TransferStep};
 pub use plan::{PlanError, Planned, plan};
 pub use prove::{ProveError, ProvenEntry, checkpoint, prove_entry, prove_run, publish, verify_run};
@@ -87,14 +118,17 @@ pub use record::{
     Records, ValuesError, entries, erase,
 };
 pub use recover::recover;
+pub use replay::{AfterDifference, Changes, ReplayError, ReplayRequest, Replayed, replay};
 pub use request::{CodeChoice, Request, RequestError, SPEC_FILE};
-pub use results::{ResultError, Shown, export, log, runs, show};
+pub use results::{IfQuarantined, ResultError, Shown, export, log, replays, resolve_run, show};
 pub use retention::{
     Gone, RetentionError, Standing, Standings, gone, retention, set_default_retention, set_retention,
 };
 pub use rotate::{Rotated, rotate_key};
 pub use run::{RunError, run};
 pub use seal::SealError;
+pub use search::{count as count_runs, search as search_runs};
+pub use stop::{Ending, Insist, StopError, StoppedRun, stop};
 pub use streams::{JobStdin, JobStreams, JobTerminal};
 pub use witness::{
     Answered, WitnessServer, WitnessUpdate, Witnessed, WitnessingError, add_witness, cosign_request,

@@ -4,7 +4,7 @@ use std::io;
 use std::ops::ControlFlow;
 use std::os::fd::BorrowedFd;
 
-use aseptic_model::{Decision, Digest, Plan, RunId};
+use aseptic_model::{Decision, Digest, Plan, RunId, Timestamp};
 use aseptic_sandbox::TerminalSize;
 use aseptic_store::Progress;
 
@@ -15,6 +15,8 @@ pub enum Event<'a> {
     Import(Progress),
     /// Files are on their way to or from an archive.
     Transfer(Transfer),
+    /// So many runs were looked at.
+    Searched(u64),
     /// Something that the user should know and that changes nothing.
     Note(&'a str),
     /// An orphaned run was sealed as aborted.
@@ -27,6 +29,13 @@ pub enum Event<'a> {
         plan: &'a Plan,
         /// Its digest.
         digest: &'a Digest,
+    },
+    /// There is no run: the result of this one, of an equal plan, is given instead.
+    Reused {
+        /// The run.
+        run: &'a RunId,
+        /// When it was planned.
+        planned: Timestamp,
     },
     /// The plan was decided.
     Decided(&'a Decision),

@@ -6,11 +6,12 @@ use std::path::{Path, PathBuf};
 use aseptic_gateway::Proxy;
 use aseptic_model::{
     Class, Code, Diagnose, Diagnosis, Digest, Environment, Event as Entry, Input, InputName, InputRef,
-    InputSource, PLAN_FORMAT, Plan, ProjectName, Status, to_canonical,
+    InputSource, PLAN_FORMAT, Plan, ProjectName, RunId, Status, to_canonical,
 };
 use aseptic_store::{Ignore, ImportError, ImportOptions, Lease, Links, Special, Store, StoreError};
 
 use crate::code;
+use crate::environment::inventory::Sources;
 use crate::environment::{self, EnvironmentError};
 use crate::home::{Home, HomeError};
 use crate::observer::{Event, Observer, import_progress};
@@ -32,8 +33,12 @@ pub struct Planned {
     pub(crate) programs: Option<PathBuf>,
     /// Through which granted hosts are reached; it says how and never whether, so it is not in the plan.
     pub(crate) proxy: Option<Proxy>,
+    /// What the inventory of its environment is made from.
+    pub(crate) sources: Sources,
     /// Keeps what was taken for it until the ledger names it.
     pub(crate) lease: Option<Lease>,
+    /// The run that it repeats, if it is a replay.
+    pub(crate) replays: Option<RunId>,
 }
 
 /// Why there is no plan.
@@ -123,9 +128,14 @@ pub fn plan(home: &mut Home, request: &Request, observer: &mut dyn Observer) -> 
         (None, None) => request.default_python.clone(),
     };
     let captured = python.as_deref().map(environment::python::capture).transpose()?;
+    let sources = Sources::new(captured.as_ref(), request.home_directory.as_deref());
     let (python, mounts, programs) = match captured {
         Some(captured) => {
-            keep_apart(home, request, &captured.mounts)?;
+            let code = match &request.code {
+                CodeChoice::Directory(root) => root.canonicalize().ok(),
+                CodeChoice::Nothing => None,
+            };
+            keep_apart(home, code.as_deref(), &captured.mounts)?;
             for outside in &captured.outside {
                 observer.event(Event::Note(outside));
             }
@@ -151,21 +161,31 @@ pub fn plan(home: &mut Home, request: &Request, observer: &mut dyn Observer) -> 
         observe_network: request.observe_network,
     };
     let bytes = to_canonical(&plan).map_err(HomeError::from)?;
-    Ok(Planned { digest: Digest::of(&bytes), plan, bytes, mounts, programs, proxy, lease: Some(lease) })
+    Ok(Planned {
+        digest: Digest::of(&bytes),
+        plan,
+        bytes,
+        mounts,
+        programs,
+        proxy,
+        sources,
+        lease: Some(lease),
+        replays: None,
+    })
 }
 
 /// A Python environment is shown to the run whole, so neither the code, with what its ignore files leave
 /// out, nor the state of aseptic may lie in it.
-fn keep_apart(home: &Home, request: &Request, mounts: &[PathBuf]) -> Result<(), PlanError> {
-    let code = match &request.code {
-        CodeChoice::Directory(root) => root.canonicalize().ok(),
-        CodeChoice::Nothing => None,
-    };
+pub(crate) fn keep_apart(
+    home: &Home,
+    code: Option<&Path>,
+    mounts: &[PathBuf],
+) -> Result<(), EnvironmentError> {
     for mount in mounts {
         let real = mount.canonicalize().unwrap_or_else(|_| mount.clone());
-        if home.dir().starts_with(&real) || code.as_ref().is_some_and(|code| code.starts_with(&real)) {
+        if home.dir().starts_with(&real) || code.is_some_and(|code| code.starts_with(&real)) {
             let prefix = mount.display().to_string();
-            return Err(EnvironmentError::TooWide { path: prefix.clone(), prefix }.into());
+            return Err(EnvironmentError::TooWide { path: prefix.clone(), prefix });
         }
     }
     Ok(())
@@ -271,7 +291,7 @@ fn take_code(
 
 impl Planned {
     /// The ledger entry of this plan for one run.
-    pub(crate) fn entry(&self, run: &aseptic_model::RunId) -> Entry {
+    pub(crate) fn entry(&self, run: &RunId) -> Entry {
         Entry::RunPlanned {
             run: run.clone(),
             experiment: self.plan.experiment.clone(),
@@ -279,6 +299,7 @@ impl Planned {
             code: self.plan.code.as_ref().map(|code| code.snapshot),
             inputs: self.plan.inputs.iter().map(|(name, input)| (name.clone(), input.snapshot)).collect(),
             git_commit: self.plan.code.as_ref().and_then(|code| code.git_commit.clone()),
+            replays: self.replays.clone(),
         }
     }
 }

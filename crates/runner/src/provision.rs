@@ -25,6 +25,9 @@ pub(crate) const JOB_HOME: &str = "/home/job";
 /// Where the jail shows what is about the run itself.
 const PARAMS: &str = "/run/aseptic/params.json";
 
+/// Where a job writes metrics, if it does: a file like any other of its outputs.
+const METRICS: &str = "/out/metrics.jsonl";
+
 /// Directories watched for opened files. A watch costs the start 0.1 ms and the kernel's default
 /// allows a user 8,192; a run whose inputs have more says that its lineage is incomplete.
 const WATCHES_MAX: usize = 4_096;
@@ -110,7 +113,7 @@ pub(crate) fn provision(
         false => Landlock::Required,
     };
     let proxy = planned.proxy.as_ref();
-    let mut network = has_network.then(|| Egress::start(plan, proxy, landlock, dir)).transpose()?;
+    let mut network = has_network.then(|| Egress::start(plan, proxy, landlock)).transpose()?;
     let store = home.store(&plan.project)?;
     let mut mounts = system_mounts(JOB_HOME.as_ref());
     mounts.extend(own_mounts(plan, &store, dir)?);
@@ -289,6 +292,7 @@ fn environment(planned: &Planned, run: &RunId, streams: &JobStreams) -> Vec<(OsS
         ("ASEPTIC_PARAMS".into(), PARAMS.into()),
         ("ASEPTIC_OUT".into(), "/out".into()),
         ("ASEPTIC_DATA".into(), "/data".into()),
+        ("ASEPTIC_METRICS".into(), METRICS.into()),
     ];
     variables.extend(NO_TELEMETRY.map(|(name, value)| (name.into(), value.into())));
     for (name, value) in streams.terminal.iter().flat_map(|terminal| &terminal.variables) {

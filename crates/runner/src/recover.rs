@@ -51,6 +51,8 @@ fn recover_one(
         plan: &plan,
         digest: summary.plan,
         decision: &decision,
+        policy: summary.policy,
+        replays: summary.replays,
         planned: summary.planned,
         overhead: BTreeMap::new(),
     };

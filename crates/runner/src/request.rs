@@ -11,6 +11,7 @@ use aseptic_model::{
 };
 use aseptic_sandbox::Attempts;
 
+use crate::annotate::Annotation;
 use crate::egress::{ProxyError, SiteProxy};
 use crate::streams::JobStreams;
 
@@ -62,6 +63,10 @@ pub struct Request {
     pub home_directory: Option<PathBuf>,
     /// Whether what the job attempts is seen, so that the record can say what it was denied.
     pub attempts: Attempts,
+    /// Whether the result of a sealed run of an equal plan is given instead of a run.
+    pub reuse: bool,
+    /// What is said about the run.
+    pub annotation: Annotation,
     /// Directories in which the user's shell looks for programs, to say where one is that the run lacks.
     pub programs: Vec<PathBuf>,
 }
@@ -165,6 +170,36 @@ impl Request {
             (Some(project), _) => Ok(project.clone()),
             (None, Some(path)) => Ok(read_spec(path)?.project),
             (None, None) => default_project(),
+        }
+    }
+
+    /// The Python environment that a run would have: that of the options, of the experiment, or of every experiment
+    /// that names one, or else the active one. Nothing else of the request is looked at.
+    ///
+    /// # Errors
+    /// [`RequestError`]: about the spec; or its experiments name several, and none was chosen.
+    pub(crate) fn python_path(&self) -> Result<Option<PathBuf>, RequestError> {
+        if self.python.is_some() {
+            return Ok(self.python.clone());
+        }
+        let Some(path) = &self.spec else { return Ok(self.default_python.clone()) };
+        let experiments = read_spec(path)?.experiments;
+        let chosen: BTreeSet<_> = match &self.experiment {
+            Some(name) => {
+                let known = || experiments.keys().map(ToString::to_string).collect();
+                let unknown = || RequestError::Experiment { name: name.clone(), known: known() };
+                BTreeSet::from([experiments.get(name).ok_or_else(unknown)?.python.clone()])
+            }
+            None => experiments.into_values().map(|experiment| experiment.python).collect(),
+        };
+        let mut named = chosen.into_iter().flatten();
+        match (named.next(), named.next()) {
+            (None, _) => Ok(self.default_python.clone()),
+            (Some(python), None) => Ok(Some(path.parent().unwrap_or(Path::new(".")).join(python))),
+            (Some(one), Some(other)) => Err(RequestError::Option(format!(
+                "experiments of the spec have several environments, such as `{one}` and `{other}`: name one with \
+                 `--experiment NAME`"
+            ))),
         }
     }
 

@@ -1,19 +1,21 @@
 //! What runs left: list, show, logs, export.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::Path;
 
-use aseptic_catalog::{CatalogError, ResolveError, RunFilter, RunSummary};
+use aseptic_catalog::{CatalogError, EDGES_MAX, Replay, ResolveError, RunSummary};
 use aseptic_model::{
-    Class, Diagnose, Diagnosis, Digest, Event as Entry, FilePath, InputRefError, Log, Plan, ProjectName,
-    RunId, RunRecord, RunRef,
+    Class, DatasetName, Diagnose, Diagnosis, Digest, Event as Entry, FilePath, Log, ObjectError, Plan,
+    ProjectName, RunId, RunRecord, RunRef, Tag,
 };
 use aseptic_store::{Existing, ExportError, Exported, Store, StoreError};
 
 use crate::dataset::DatasetError;
 use crate::home::{Home, HomeError, RECORD_BYTES_MAX, io_error};
 use crate::observer::Stream;
+use crate::quarantine::Marks;
 use crate::retention::{Gone, there_run};
 
 /// Why a result could not be had.
@@ -34,7 +36,7 @@ pub enum ResultError {
     },
     /// What was named is nothing that has a lineage.
     #[error(transparent)]
-    Object(#[from] InputRefError),
+    Object(#[from] ObjectError),
     /// There is no such dataset.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
@@ -46,6 +48,35 @@ pub enum ResultError {
         /// The path.
         path: FilePath,
     },
+    /// The dataset has no such file or directory.
+    #[error("dataset `{name}@{version}` has no file or directory `{path}`")]
+    NoFile {
+        /// The dataset.
+        name: DatasetName,
+        /// Its version.
+        version: u32,
+        /// The path.
+        path: FilePath,
+    },
+    /// Nothing of the project has this digest.
+    #[error("nothing in project `{project}` has the digest {digest}")]
+    NoDigest {
+        /// Where it was looked for.
+        project: ProjectName,
+        /// What was asked for.
+        digest: Digest,
+    },
+    /// It must not be used any more.
+    #[error("run `{run}` is in quarantine: {by}")]
+    Quarantined {
+        /// The run.
+        run: RunId,
+        /// What is in quarantine, and how it reaches the run.
+        by: String,
+    },
+    /// A page lies beyond what one question goes over.
+    #[error("one question goes over {EDGES_MAX} steps at most")]
+    TooFar,
     /// Its bytes were deleted.
     #[error(transparent)]
     Gone(#[from] Gone),
@@ -78,9 +109,30 @@ impl Diagnose for ResultError {
             Self::Object(_) => Diagnosis::new(
                 Class::User,
                 "result/object",
-                "name a run, `run:RUN/PATH`, a dataset, or a digest of 64 digits",
+                "name a dataset, `DATASET@VERSION/PATH`, `run:RUN`, `run:RUN/PATH`, `host:NAME`, \
+                 `package:NAME@VERSION`, `policy:DIGEST` or a digest of 64 digits",
+            ),
+            Self::NoFile { name, version, .. } => Diagnosis::new(
+                Class::User,
+                "result/no-file",
+                format!("`aseptic dataset show {name}@{version}` describes it"),
+            ),
+            Self::NoDigest { .. } => Diagnosis::new(
+                Class::User,
+                "result/no-digest",
+                "if it was there before its bytes were deleted, say of what it is: `file:DIGEST` or `snapshot:DIGEST`",
+            ),
+            Self::TooFar => Diagnosis::new(
+                Class::User,
+                "result/too-far",
+                "ask about something nearer to what you look for",
             ),
             Self::Dataset(error) => error.diagnosis(),
+            Self::Quarantined { .. } => Diagnosis::new(
+                Class::Denied,
+                "export/quarantined",
+                "`aseptic quarantine list` says why; `--quarantined` exports it all the same, which is recorded",
+            ),
             Self::Gone(gone) => gone.diagnosis(),
             Self::Repository { .. } => Diagnosis::new(
                 Class::User,
@@ -105,26 +157,54 @@ impl From<CatalogError> for ResultError {
     }
 }
 
+/// What to do about outputs that something in quarantine reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum IfQuarantined {
+    /// Copy nothing.
+    Refuse,
+    /// Copy them, and record by what they are reached.
+    Export,
+}
+
 /// What is known of a run.
 #[derive(Debug)]
 pub enum Shown {
     /// It is sealed; its outputs, code and logs may be deleted.
-    Sealed(Box<RunRecord>, Option<Gone>),
+    Sealed {
+        /// Its record.
+        record: Box<RunRecord>,
+        /// What was said about it since.
+        summary: Box<RunSummary>,
+        /// Its tags.
+        tags: BTreeSet<Tag>,
+        /// Why its bytes are gone, if they are.
+        gone: Option<Gone>,
+    },
     /// It was denied, or it goes on: there is a plan and no record.
-    Planned(Box<RunSummary>, Box<Plan>),
+    Planned {
+        /// What is known of it.
+        summary: Box<RunSummary>,
+        /// Its tags.
+        tags: BTreeSet<Tag>,
+        /// Its plan.
+        plan: Box<Plan>,
+    },
 }
 
-/// Runs of `project`, the newest first.
+/// The id of the run that is meant.
 ///
 /// # Errors
-/// [`ResultError::Home`].
-pub fn runs(
-    home: &Home,
-    project: &ProjectName,
-    limit: usize,
-    filter: &RunFilter,
-) -> Result<Vec<RunSummary>, ResultError> {
-    Ok(home.catalog.runs(project, limit, filter)?)
+/// [`ResultError::Resolve`].
+pub fn resolve_run(home: &Home, project: &ProjectName, run: &RunRef) -> Result<RunId, ResultError> {
+    Ok(home.catalog.resolve_run(project, run)?)
+}
+
+/// The replays of a run, and what came of it if it is one itself; the oldest first.
+///
+/// # Errors
+/// [`ResultError`].
+pub fn replays(home: &Home, project: &ProjectName, run: &RunId) -> Result<Vec<Replay>, ResultError> {
+    Ok(home.catalog.replays(project, run)?)
 }
 
 /// Everything known of one run.
@@ -133,12 +213,14 @@ pub fn runs(
 /// [`ResultError`].
 pub fn show(home: &Home, project: &ProjectName, run: &RunRef) -> Result<Shown, ResultError> {
     let summary = summary(home, project, run)?;
+    let tags = home.catalog.tags(project, &summary.run)?;
     if summary.record.is_some() {
-        let record = record(home, project, &summary)?;
-        return Ok(Shown::Sealed(Box::new(record), there_run(&summary).err()));
+        let record = Box::new(record(home, project, &summary)?);
+        let gone = there_run(&summary).err();
+        return Ok(Shown::Sealed { record, summary: Box::new(summary), tags, gone });
     }
-    let plan = home.object(project, &summary.plan)?;
-    Ok(Shown::Planned(Box::new(summary), Box::new(plan)))
+    let plan = Box::new(home.object(project, &summary.plan)?);
+    Ok(Shown::Planned { summary: Box::new(summary), tags, plan })
 }
 
 /// The plan and the record of a sealed run.
@@ -200,6 +282,7 @@ pub fn export(
     path: Option<&FilePath>,
     to: &Path,
     existing: Existing,
+    quarantined: IfQuarantined,
 ) -> Result<(RunId, Exported), ResultError> {
     let store = home.store(project)?;
     let lease = store.lease()?; // What is deleted while it is read would look damaged.
@@ -209,6 +292,10 @@ pub fn export(
         return Err(not_sealed(&summary, "outputs"));
     };
     there_run(&summary)?;
+    let found = Marks::new(home)?.outputs(project, &summary.run, path)?;
+    if let (Some(found), IfQuarantined::Refuse) = (&found, quarantined) {
+        return Err(ResultError::Quarantined { run: summary.run, by: found.describe() });
+    }
     let exported_tree = match path {
         None => Some(store.snapshot(&outputs)?),
         Some(path) => store.subtree(&lease, &outputs, path)?,
@@ -219,7 +306,13 @@ pub fn export(
     };
     refuse_repository(&store, &tree.digest)?;
     let exported = store.export(&lease, &tree.digest, None, to, existing)?;
-    let entry = Entry::RunExported { run: summary.run.clone(), snapshot: tree.digest, files: exported.files };
+    let entry = Entry::RunExported {
+        run: summary.run.clone(),
+        snapshot: tree.digest,
+        files: exported.files,
+        path: path.cloned(),
+        quarantined: found.map(|found| found.object),
+    };
     home.record(project, vec![entry])?;
     Ok((summary.run, exported))
 }
@@ -241,7 +334,7 @@ pub(crate) fn summary(home: &Home, project: &ProjectName, run: &RunRef) -> Resul
     summary.ok_or(ResultError::NotSealed { run: id, state: "unknown", what: "record" })
 }
 
-fn record(home: &Home, project: &ProjectName, run: &RunSummary) -> Result<RunRecord, ResultError> {
+pub(crate) fn record(home: &Home, project: &ProjectName, run: &RunSummary) -> Result<RunRecord, ResultError> {
     let digest = run.record.ok_or_else(|| not_sealed(run, "record"))?;
     Ok(home.object(project, &digest)?)
 }

@@ -4,19 +4,26 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Instant;
 
-use aseptic_model::{Class, Diagnose, Diagnosis, Event as Entry, Outcome, RunId, RunRecord};
+use aseptic_model::{Class, Diagnose, Diagnosis, Event as Entry, Outcome, Plan, RunId, RunRecord};
 
+use crate::annotate::AnnotateError;
 use crate::decide::decide;
+use crate::desk::{Answer, Asked, Desk, Wish};
 use crate::egress;
+use crate::environment;
+use crate::environment::inventory::Taking;
 use crate::execute::execute;
 use crate::explain::{Surroundings, explain};
-use crate::home::{Home, HomeError, now};
+use crate::home::{Home, HomeError, io_error, now};
 use crate::observer::{Event, Observer, Signals};
-use crate::plan::{PlanError, plan};
+use crate::plan::{PlanError, Planned, plan};
 use crate::provision::{ProvisionError, provision};
+use crate::quarantine;
 use crate::request::{CodeChoice, Request};
+use crate::reuse::reuse;
 use crate::run_dir::RunDir;
 use crate::seal::{End, Facts, SealError, milliseconds, seal, unstarted};
+use crate::streams::JobStdin;
 
 /// Why a run did not come to its end. What was recorded of it stays recorded.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +31,12 @@ pub enum RunError {
     /// There is no plan, so no run.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// What is to be said about the run; nothing was recorded.
+    #[error(transparent)]
+    Annotate(#[from] AnnotateError),
+    /// What is piped into the job is in no plan, so no result can stand for it; nothing was recorded.
+    #[error("standard input is no part of a plan, so a run that is given some cannot be reused")]
+    ReuseInput,
     /// Signals for the job cannot be caught; nothing was recorded.
     #[error("could not catch signals")]
     Signals(#[source] io::Error),
@@ -42,6 +55,12 @@ impl Diagnose for RunError {
     fn diagnosis(&self) -> Diagnosis {
         match self {
             Self::Plan(error) => error.diagnosis(),
+            Self::Annotate(error) => error.diagnosis(),
+            Self::ReuseInput => Diagnosis::new(
+                Class::User,
+                "run/reuse-input",
+                "give the job nothing with `--no-stdin`, or run without `--reuse`",
+            ),
             Self::Signals(_) => Diagnosis::new(
                 Class::Host,
                 "run/signals",
@@ -59,7 +78,8 @@ impl Diagnose for RunError {
 /// `catch` is called once the plan stands: until then a signal may end this process as usual, since
 /// nothing was recorded; from then on signals are the job's.
 ///
-/// Returns the record: of the sealed run, or of the denied one. When it returns, no process of the run
+/// Returns the record: of the sealed run, of the denied one, or, where the request says so, of an earlier run whose
+/// result stands for it ([`Event::Reused`]). When it returns, no process of the run
 /// is left. Must be called from the thread that outlives it (see [`aseptic_sandbox::prepare`]).
 ///
 /// # Errors
@@ -70,9 +90,35 @@ pub fn run<S: Signals>(
     catch: impl FnOnce() -> io::Result<S>,
     observer: &mut dyn Observer,
 ) -> Result<RunRecord, RunError> {
-    let mut steps = Steps::new();
-    let mut planned = plan(home, request, observer)?;
+    let steps = Steps::new();
+    if request.reuse && request.streams.stdin == JobStdin::Piped {
+        return Err(RunError::ReuseInput);
+    }
+    let planned = plan(home, request, observer)?;
+    request.annotation.check(home, &planned.plan.project)?;
+    if request.reuse {
+        match reuse(home, &planned, &request.annotation, observer)? {
+            Ok(record) => return Ok(record),
+            Err(why) => observer.event(Event::Note(&format!("nothing to reuse: {why}"))),
+        }
+    }
     let mut signals = catch().map_err(RunError::Signals)?;
+    carry_out(home, planned, request, steps, &mut signals, observer)
+}
+
+/// Carries out a plan, whether it was just made or is repeated. Of `request` only what is in no plan is looked at:
+/// the streams of the job, and what is seen of its attempts.
+///
+/// # Errors
+/// As [`run()`].
+pub(crate) fn carry_out(
+    home: &mut Home,
+    mut planned: Planned,
+    request: &Request,
+    mut steps: Steps,
+    signals: &mut dyn Signals,
+    observer: &mut dyn Observer,
+) -> Result<RunRecord, RunError> {
     let started = now();
     let run = new_run_id()?;
     observer.event(Event::Planned { run: &run, plan: &planned.plan, digest: &planned.digest });
@@ -80,13 +126,23 @@ pub fn run<S: Signals>(
 
     let project = &planned.plan.project;
     let dir = RunDir::create(home.run_dir(project, &run))?;
+    let mut desk = Desk::open(&dir).map_err(|source| io_error("listen in", &dir.path, source))?;
+    let unplanned = quarantine::hold_still(home)?;
+    home.catch_up()?;
     let store = home.store(project)?;
     let lease = planned.lease.take().map_or_else(|| store.lease(), Ok).map_err(HomeError::from)?;
     store.put_bytes(&lease, &planned.bytes).map_err(HomeError::from)?;
     let decision = decide(home, &planned.plan)?;
-    let decided = Entry::RunDecided { run: run.clone(), plan: planned.digest, decision: decision.clone() };
-    home.record(project, vec![planned.entry(&run), decided])?;
-    drop(lease); // From here on the ledger names what the run needs.
+    let policy = aseptic_policy::version();
+    let decided = Entry::RunDecided {
+        run: run.clone(),
+        plan: planned.digest,
+        decision: decision.clone(),
+        policy: Some(policy),
+    };
+    let described = request.annotation.entry(&run);
+    home.record(project, [planned.entry(&run), decided].into_iter().chain(described).collect())?;
+    drop((lease, unplanned)); // From here on the ledger names what the run needs.
     observer.event(Event::Decided(&decision));
     steps.end("decide");
     let facts = |steps: Steps| Facts {
@@ -94,6 +150,8 @@ pub fn run<S: Signals>(
         plan: &planned.plan,
         digest: planned.digest,
         decision: &decision,
+        policy: Some(policy),
+        replays: planned.replays.clone(),
         planned: started,
         overhead: steps.taken,
     };
@@ -110,15 +168,25 @@ pub fn run<S: Signals>(
             return Err(error.into());
         }
     };
+    // What was put in quarantine since is in the ledger; who puts it there from now on finds this run going on.
+    if let Some(why) = kept_from_starting(home, &planned.plan, &mut desk)? {
+        egress::forget(home);
+        drop(provisioned); // Nothing of the jail is left.
+        let Kept { reason, _asked } = why;
+        return Ok(seal(home, facts(steps), End::never_started(&reason), dir)?);
+    }
     let mounted = planned.plan.inputs.iter().map(|(name, input)| (name.clone(), input.snapshot)).collect();
-    home.record(project, vec![Entry::RunStarted { run: run.clone(), mounted }])?;
+    let host = environment::host::name();
+    home.record(project, vec![Entry::RunStarted { run: run.clone(), mounted, host }])?;
     observer.event(Event::Started);
     steps.end("provision");
+    let taking = Taking::start(planned.sources.clone(), home.inventories(project));
 
-    let mut executed = execute(provisioned, &dir, &planned.plan.limits, &mut signals, observer)?;
+    let mut executed = execute(provisioned, (&dir, desk), &planned.plan.limits, signals, observer)?;
     steps.leave_out();
     observer.event(Event::Sealing);
     let rest = std::mem::take(&mut executed.rest);
+    let _stopping = std::mem::take(&mut executed.stopping); // They wait until the run is sealed.
     let attempted = executed.attempted.take();
     let network = executed.network.take();
     let mut end = End::watched(executed, &planned.plan);
@@ -130,6 +198,10 @@ pub fn run<S: Signals>(
     }
     end.denied = denied.unwrap_or_default();
     end.egress = egress;
+    end.inventory = taking.ok().and_then(Taking::finish);
+    if end.inventory.is_none() {
+        observer.event(Event::Note("no inventory of the environment could be made; the record has none"));
+    }
     let mut record = seal(home, facts(steps.clone()), end, dir)?;
     steps.end("seal");
     for (stream, bytes) in &rest {
@@ -137,6 +209,27 @@ pub fn run<S: Signals>(
     }
     record.overhead_ms = steps.taken;
     Ok(record)
+}
+
+/// Why the job of a run that was allowed does not start.
+struct Kept {
+    reason: String,
+    /// Whoever asked for it waits until the run is sealed.
+    _asked: Option<Asked>,
+}
+
+fn kept_from_starting(home: &mut Home, plan: &Plan, desk: &mut Desk) -> Result<Option<Kept>, HomeError> {
+    if let Some(mut asked) = desk.stop_early() {
+        asked.answer(Answer::Done(0));
+        let who = match &asked.wish {
+            Wish::Stop(who) => who.as_str(),
+            _ => "somebody",
+        };
+        let reason = format!("stopped by {who}; the entry `run.stopped` says why");
+        return Ok(Some(Kept { reason, _asked: Some(asked) }));
+    }
+    let found = quarantine::since_decided(home, plan)?;
+    Ok(found.map(|reason| Kept { reason, _asked: None }))
 }
 
 fn surroundings<'a>(request: &'a Request, home: &'a Home) -> Surroundings<'a> {
@@ -165,13 +258,13 @@ fn new_run_id() -> Result<RunId, HomeError> {
 
 /// What aseptic's own steps took.
 #[derive(Clone)]
-struct Steps {
+pub(crate) struct Steps {
     since: Instant,
     taken: BTreeMap<String, f64>,
 }
 
 impl Steps {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { since: Instant::now(), taken: BTreeMap::new() }
     }
 

@@ -2,7 +2,7 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -115,6 +115,16 @@ impl RunDir {
     }
 }
 
+/// Kills the jail of the run in the directory `path`, whatever its supervisor does. False when there is none.
+pub(crate) fn kill_jail(path: &Path) -> io::Result<bool> {
+    First::read(&path.join(FIRST)).map_or(Ok(false), |first| first.kill())
+}
+
+/// Whether the jail of the run in the directory `path` is gone, or was never there.
+pub(crate) fn is_jail_gone(path: &Path) -> bool {
+    First::read(&path.join(FIRST)).is_none_or(|first| first.process().is_none())
+}
+
 /// Names the first process of the jail, in the directory of its run.
 const FIRST: &str = "first";
 
@@ -141,15 +151,27 @@ impl First {
         Some(Self { pid: pid.parse().ok()?, started: started.to_owned() })
     }
 
+    /// Ends it, and with it every process of the jail. False when it is gone already.
+    fn kill(&self) -> io::Result<bool> {
+        let Some(process) = self.process() else { return Ok(false) };
+        match rustix::process::pidfd_send_signal(&process, rustix::process::Signal::KILL) {
+            Ok(()) => Ok(true),
+            Err(rustix::io::Errno::SRCH) => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// It, and no other process that has its number by now; nothing when it is gone.
+    fn process(&self) -> Option<OwnedFd> {
+        let pid = rustix::process::Pid::from_raw(self.pid)?;
+        let process = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).ok()?;
+        // Looked at after it was opened: the process of this number is the one that was opened.
+        Self::of(self.pid).is_some_and(|now| now.started == self.started).then_some(process)
+    }
+
     /// Waits for its end, which is at hand when nobody holds the lock of its run.
     fn is_gone(&self) -> bool {
-        let Some(pid) = rustix::process::Pid::from_raw(self.pid) else { return true };
-        let Ok(process) = rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()) else {
-            return true;
-        };
-        if Self::of(self.pid).is_none_or(|now| now.started != self.started) {
-            return true; // Its number is another's now.
-        }
+        let Some(process) = self.process() else { return true };
         let mut polled = [PollFd::new(&process, PollFlags::IN)];
         rustix::event::poll(&mut polled, Some(&END_WAIT)).is_ok_and(|ready| ready > 0)
     }

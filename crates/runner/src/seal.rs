@@ -16,10 +16,13 @@ use aseptic_sandbox::{Ended, Enforcement};
 use aseptic_store::{CaptureError, CaptureKind, CaptureRoot, Captured, Lease, SkipReason, Store, StoreError};
 
 use crate::attest::{KeyError, Signer, attest};
+use crate::environment;
+use crate::environment::inventory::Taken;
 use crate::execute::{Cause, Executed};
 use crate::home::{Home, HomeError, now};
 use crate::input::FromInput;
 use crate::limits::{usage, walls_of};
+use crate::metrics;
 use crate::observer::Stream;
 use crate::run_dir::RunDir;
 
@@ -62,6 +65,10 @@ pub(crate) struct Facts<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) digest: Digest,
     pub(crate) decision: &'a Decision,
+    /// Digest of the rules that decided; not known of entries of earlier versions.
+    pub(crate) policy: Option<Digest>,
+    /// The run that it repeats, if it is a replay.
+    pub(crate) replays: Option<RunId>,
     pub(crate) planned: Timestamp,
     pub(crate) overhead: BTreeMap<String, f64>,
 }
@@ -77,6 +84,8 @@ pub(crate) struct End {
     usage: Option<Usage>,
     /// What enforced the limits of the jail; nothing if that is not known any more.
     enforced: Option<Vec<Enforcement>>,
+    /// What its supervisor was told.
+    told: Vec<String>,
     /// What the job was denied.
     pub(crate) denied: Vec<Denied>,
     /// How far its attempts were looked at, if they were.
@@ -84,7 +93,10 @@ pub(crate) struct End {
     /// What it had of the network.
     pub(crate) egress: Option<Egress>,
     dropped: Vec<(Stream, u64)>,
+    unsampled: u64,
     given: Option<FromInput>,
+    /// The inventory of its environment; nothing where that may have changed since it started.
+    pub(crate) inventory: Option<Taken>,
 }
 
 impl End {
@@ -104,7 +116,7 @@ impl End {
         };
         let status = match &executed.cause {
             Some(Cause::Signal(2)) if exit_code == Some(0) => Status::Succeeded, // It chose to go on.
-            Some(Cause::Signal(_)) => Status::Aborted,
+            Some(Cause::Signal(_) | Cause::Asked(_)) => Status::Aborted,
             Some(Cause::Wall(_)) => Status::TimedOut,
             Some(Cause::Limit(reached)) => reached.status(),
             Some(Cause::Disk) => Status::Failed,
@@ -122,12 +134,15 @@ impl End {
             duration: executed.duration,
             lineage: executed.lineage,
             dropped: executed.dropped,
+            unsampled: executed.unsampled,
             usage: executed.usage.map(usage),
             enforced: Some(executed.enforced),
+            told: executed.told,
             denied: Vec::new(),
             observed: None,
             egress: None,
             given: executed.given,
+            inventory: None,
         }
     }
 
@@ -141,8 +156,13 @@ impl End {
 
     /// The end of a run that could not be provided for: nothing of it started, so it read nothing.
     pub(crate) fn unprovided(error: &dyn std::error::Error) -> Self {
+        Self::never_started(&error.to_string())
+    }
+
+    /// The end of a run whose job was kept from starting.
+    pub(crate) fn never_started(why: &str) -> Self {
         let lineage = Lineage { complete: true, incomplete_because: None, read: BTreeMap::new() };
-        Self::aborted(format!("nothing started: {error}"), lineage)
+        Self::aborted(format!("nothing started: {why}"), lineage)
     }
 
     fn aborted(reason: String, lineage: Lineage) -> Self {
@@ -155,17 +175,25 @@ impl End {
             lineage,
             usage: None,
             enforced: None,
+            told: Vec::new(),
             denied: Vec::new(),
             observed: None,
             egress: None,
             dropped: Vec::new(),
+            unsampled: 0,
             given: None,
+            inventory: None,
         }
     }
 }
 
 /// Seals a run of which no process is left.
-pub(crate) fn seal(home: &mut Home, facts: Facts<'_>, end: End, dir: RunDir) -> Result<RunRecord, SealError> {
+pub(crate) fn seal(
+    home: &mut Home,
+    facts: Facts<'_>,
+    mut end: End,
+    dir: RunDir,
+) -> Result<RunRecord, SealError> {
     dir.release()?;
     let store = home.store(&facts.plan.project)?;
     let changes = match facts.plan.code {
@@ -186,9 +214,12 @@ pub(crate) fn seal(home: &mut Home, facts: Facts<'_>, end: End, dir: RunDir) -> 
             CaptureRoot { name: b"work", path: &work, kind: changes, max_bytes: None },
         ],
     )?;
-    let logs = capture_logs(&store, &lease, &dir, &end)?;
+    let (logs, system) = capture_logs(&store, &lease, &dir, &end)?;
+    let metrics = metrics::summarise(&store, &captured.outputs)?;
     let plan = facts.plan;
-    let record = record(facts, end, captured, logs);
+    let inventory =
+        end.inventory.take().map(|taken| taken.keep(&store, &lease, &dir.join("inventories"))).transpose()?;
+    let record = RunRecord { metrics, system, inventory, ..record(facts, end, captured, logs) };
     let signer = Signer::open(home)?;
     let bytes = to_canonical(&record).map_err(HomeError::from)?;
     let digest = store.put_bytes(&lease, &bytes)?;
@@ -230,7 +261,13 @@ fn observed(record: &RunRecord) -> Vec<Entry> {
     entries
 }
 
-fn capture_logs(store: &Store, lease: &Lease, dir: &RunDir, end: &End) -> Result<Logs, SealError> {
+/// What the run printed and was given, and what it used of the machine over time.
+fn capture_logs(
+    store: &Store,
+    lease: &Lease,
+    dir: &RunDir,
+    end: &End,
+) -> Result<(Logs, Option<Log>), SealError> {
     let path = dir.join("logs");
     let root = CaptureRoot { name: b"logs", path: &path, kind: CaptureKind::Plain, max_bytes: None };
     let captured = store.capture(lease, &[root])?;
@@ -245,11 +282,9 @@ fn capture_logs(store: &Store, lease: &Lease, dir: &RunDir, end: &End) -> Result
         Some(FromInput::Piped { dropped }) => log(b"stdin", dropped).map(Given::Piped),
         None => log(b"stdin", 0).map(Given::Piped), // Its supervisor died.
     };
-    Ok(Logs {
-        stdout: log(b"stdout", dropped(Stream::Stdout)),
-        stderr: log(b"stderr", dropped(Stream::Stderr)),
-        stdin,
-    })
+    let stdout = log(b"stdout", dropped(Stream::Stdout));
+    let stderr = log(b"stderr", dropped(Stream::Stderr));
+    Ok((Logs { stdout, stderr, stdin }, log(b"system", end.unsampled)))
 }
 
 fn record(facts: Facts<'_>, end: End, captured: Captured, logs: Logs) -> RunRecord {
@@ -291,8 +326,10 @@ fn record(facts: Facts<'_>, end: End, captured: Captured, logs: Logs) -> RunReco
         walls: walls_of(plan, end.enforced, end.observed, end.egress.is_some()),
         usage: end.usage,
         denied: end.denied,
+        told: end.told,
         observed: end.observed,
         egress: end.egress,
+        host: environment::host::name(),
         ..unstarted(facts)
     }
 }
@@ -335,12 +372,19 @@ pub(crate) fn unstarted(facts: Facts<'_>) -> RunRecord {
         skipped: Vec::new(),
         labels: plan.output_labels(),
         denied: denied.collect(),
+        told: Vec::new(),
         observed: None,
         egress: None,
         logs: Logs { stdout: None, stderr: None, stdin: None },
         limits: plan.limits.clone(),
         walls: Vec::new(),
         usage: None,
+        host: None,
+        policy: facts.policy,
+        replays: facts.replays,
+        metrics: None,
+        system: None,
+        inventory: None,
     }
 }
 

@@ -95,8 +95,8 @@ fn parts_of(
         return Err(ResultError::NotSealed { run: run.run.clone(), state, what: "record" }.into());
     };
     let record: RunRecord = home.object(project, &digest)?;
-    let kept = record.logs.kept().map(|log| log.blake3);
-    let objects = kept.chain([run.plan, digest]).chain(run.attestation).collect();
+    let kept = record.kept_logs().map(|log| log.blake3);
+    let objects = kept.chain([run.plan, digest]).chain(run.attestation).chain(run.inventory).collect();
     // A run that was never started has its record in the place of its outputs.
     let outputs = run.outputs.filter(|outputs| *outputs != digest);
     Ok((outputs.into_iter().chain(run.code).collect(), objects))

@@ -6,7 +6,9 @@ use aseptic_attest::{
     Artifact, AttestError, CRATE_FILE, Dataset, DatasetFile, FILES_MAX, Facts, MODEL_LABEL, ModelFile,
     RunFacts, croissant, cyclonedx, layout, link, link_name, model_signature, openlineage, ro_crate,
 };
-use aseptic_model::{FilePath, InputRef, Plan, ProjectName, Retained, RunRecord, RunRef, to_canonical};
+use aseptic_model::{
+    FilePath, InputRef, Inventory, Plan, ProjectName, Retained, RunRecord, RunRef, to_canonical,
+};
 use aseptic_store::{EntryKind, Store};
 use serde_json::Value;
 
@@ -72,7 +74,11 @@ pub(super) fn of_run(
                 Ok(vec![(String::new(), pretty(&model_signature(&name, &model, signer.key())?))])
             })?
         }
-        Document::CycloneDx => one(pretty(&cyclonedx(&record))),
+        Document::CycloneDx => {
+            let inventory: Option<Inventory> =
+                record.inventory.map(|digest| home.object(project, &digest)).transpose()?;
+            one(pretty(&cyclonedx(&record, inventory.as_ref())))
+        }
         Document::OpenLineage => {
             let events = openlineage(&record);
             one(events.iter().flat_map(|event| format!("{event}\n").into_bytes()).collect())

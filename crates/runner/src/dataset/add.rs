@@ -11,6 +11,7 @@ use aseptic_model::{
 use aseptic_store::{ImportOptions, Snapshot};
 
 use super::describe::{label_others, labels_of_same, taken_off};
+use super::made::left_by_runs;
 use super::{DatasetError, find, lock, object_of};
 use crate::home::{Home, HomeError};
 use crate::observer::{Observer, import_progress};
@@ -149,6 +150,10 @@ pub(super) fn next(
     let mut labels = said.labels.clone();
     labels.extend(latest.iter().flat_map(|latest| latest.labels.iter().cloned()));
     labels.extend(labels_of_same(home, project, &snapshot.digest)?);
+    let left_by_runs = left_by_runs(home, project, latest, &snapshot.digest)?;
+    for file in &left_by_runs {
+        labels.extend(home.catalog.labels_of_file(file).map_err(HomeError::from)?);
+    }
     let inherits = |(key, _): &(&MetaKey, _)| origin.is_none() && key.as_str() != SOURCE;
     let before = latest.into_iter().flat_map(|latest| latest.metadata.iter()).filter(inherits);
     let mut metadata: Metadata = before.map(|(key, value)| (key.clone(), value.clone())).collect();
@@ -164,6 +169,7 @@ pub(super) fn next(
         metadata,
         retention: said.retention,
         origin,
+        left_by_runs,
     }];
     events.extend(label_others(home, project, &snapshot.digest, &labels, &said.labels)?);
     Ok(Next { version, new: true, events })

@@ -10,6 +10,7 @@ use super::add::{Added, Said, next};
 use super::{DatasetError, find, lock, object_of};
 use crate::home::{Home, HomeError};
 use crate::observer::{Event, Observer};
+use crate::quarantine::Marks;
 use crate::retention::there;
 
 /// A dataset version after [`share`].
@@ -52,10 +53,9 @@ pub fn share(
     let (_from_lease, lease) = (from.lease()?, into.lease()?);
     let version = find(home, project, reference)?;
     there(&version)?;
-    if let Some(reason) =
-        home.catalog.quarantined(project).map_err(HomeError::from)?.remove(&version.snapshot)
-    {
-        return Err(DatasetError::Quarantined { object: object_of(&version), reason });
+    home.catch_up()?;
+    if let Some(found) = Marks::new(home)?.version(project, &version)? {
+        return Err(DatasetError::Quarantined { object: object_of(&version), by: found.describe() });
     }
     let copied = into.copy_from(&lease, &from, &version.snapshot, &mut |progress| {
         observer.event(Event::Import(progress))
@@ -189,7 +189,12 @@ mod tests {
     #[test]
     fn what_is_in_quarantine_stays() {
         let (_dir, mut home, version) = shared_home();
-        let event = Entry::QuarantineAdded { snapshot: version.snapshot, reason: Some("leaked".to_owned()) };
+        let event = Entry::QuarantineAdded {
+            object: aseptic_model::Object::Snapshot(version.snapshot),
+            reason: Some("leaked".to_owned()),
+            runs: 0,
+            reached: None,
+        };
         home.record(&project("a"), vec![event]).unwrap();
         home.catch_up().unwrap();
         let refused = share(&mut home, &project("a"), &"d".parse().unwrap(), &project("b"), None, &mut quiet);

@@ -35,9 +35,6 @@ pub enum GatewayError {
     /// It cannot serve.
     #[error("{0}")]
     Failed(String),
-    /// Where revocations arrive.
-    #[error("could not listen for revocations")]
-    Desk(#[source] io::Error),
 }
 
 impl Diagnose for GatewayError {

@@ -1,48 +1,15 @@
 //! Revocation: a grant of a running run is taken back.
 //!
-//! The ledger has it first. Then the supervisor of the run is asked, by one datagram that carries the
-//! descriptor for its answer, and passes it to the gateway, which cuts the connections.
+//! The ledger has it first. Then the supervisor of the run is asked, and passes it to the gateway, which cuts the
+//! connections.
 
-use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::mem::MaybeUninit;
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use std::os::unix::net::{UnixDatagram, UnixStream};
-use std::path::Path;
-use std::time::Duration;
+use std::io;
 
 use aseptic_model::{Class, Diagnose, Diagnosis, Event, Grant, Plan, ProjectName, RunId, RunRef};
-use rustix::fs::{Mode, OFlags};
-use rustix::net::{
-    RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
-    SendFlags,
-};
 
+use crate::desk::{Answer, Wish, ask};
 use crate::home::{Home, HomeError};
 use crate::results::{ResultError, summary};
-use crate::run_dir::RunDir;
-
-/// The socket in the directory of a run.
-const SOCKET: &str = "revoke";
-
-/// Longest text of a grant.
-const GRANT_BYTES_MAX: usize = 512;
-
-/// Most revocations that are read at once.
-const ASKED_MAX: usize = 64;
-
-/// How long the supervisor of the run may take.
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-
-/// What became of a revocation.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Revoked {
-    /// Nothing goes through it any more; so many connections were cut.
-    Cut(u32),
-    /// The run has no such grant.
-    Unknown,
-    /// The run has no network any more.
-    Ended,
-}
 
 /// Why a grant could not be revoked.
 #[derive(Debug, thiserror::Error)]
@@ -92,11 +59,9 @@ impl Diagnose for RevokeError {
             Self::NoGrant { has, .. } => {
                 Diagnosis::new(Class::User, "revoke/no-grant", format!("it has {}", has.join(", ")))
             }
-            Self::Silent { .. } => Diagnosis::new(
-                Class::Host,
-                "revoke/silent",
-                "end the run: send TERM to its `aseptic run`, and KILL if that does not help",
-            ),
+            Self::Silent { .. } => {
+                Diagnosis::new(Class::Host, "revoke/silent", "end the run with `aseptic stop --kill RUN`")
+            }
             Self::Home(error) => error.diagnosis(),
         }
     }
@@ -130,9 +95,9 @@ pub fn revoke(
     let directory = home.run_dir(project, &run);
     let mut cut = 0_u32;
     for grant in meant {
-        match ask(&directory, grant) {
-            Ok(Revoked::Cut(connections)) => cut = cut.saturating_add(connections),
-            Ok(Revoked::Unknown | Revoked::Ended) => return Err(RevokeError::Over(run)),
+        match ask(&directory, &Wish::Revoke(grant.clone())).and_then(|mut waiting| waiting.answer()) {
+            Ok(Answer::Done(connections)) => cut = cut.saturating_add(connections),
+            Ok(Answer::Unknown | Answer::Ended) => return Err(RevokeError::Over(run)),
             Err(error)
                 if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused) =>
             {
@@ -142,98 +107,4 @@ pub fn revoke(
         }
     }
     Ok((run, cut))
-}
-
-/// Asks the supervisor of the run in `directory`, and waits for its answer.
-fn ask(directory: &Path, grant: &Grant) -> io::Result<Revoked> {
-    let (mut ours, theirs) = UnixStream::pair()?;
-    let socket = UnixDatagram::unbound()?;
-    let directory = open(directory)?;
-    socket.connect(path_in(directory.as_fd()))?;
-    let text = grant.to_string();
-    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-    let mut ancillary = SendAncillaryBuffer::new(&mut space);
-    let descriptors = [theirs.as_fd()];
-    ancillary.push(SendAncillaryMessage::ScmRights(&descriptors));
-    rustix::net::sendmsg(&socket, &[IoSlice::new(text.as_bytes())], &mut ancillary, SendFlags::NOSIGNAL)?;
-    drop(theirs); // The supervisor has it; if it ends, so does the stream.
-    ours.set_read_timeout(Some(ANSWER_WITHIN))?;
-    let mut answer = [0; 5];
-    ours.read_exact(&mut answer)?;
-    let [tag, cut @ ..] = answer;
-    match tag {
-        0 => Ok(Revoked::Cut(u32::from_le_bytes(cut))),
-        1 => Ok(Revoked::Unknown),
-        _ => Ok(Revoked::Ended),
-    }
-}
-
-/// Where the supervisor of a run is asked.
-#[derive(Debug)]
-pub(super) struct Desk(UnixDatagram);
-
-/// A revocation that was asked for.
-#[derive(Debug)]
-pub(super) struct Asked {
-    pub(super) grant: Grant,
-    answer: UnixStream,
-}
-
-impl Desk {
-    pub(super) fn open(dir: &RunDir) -> io::Result<Self> {
-        let directory = open(&dir.path)?;
-        let socket = UnixDatagram::bind(path_in(directory.as_fd()))?;
-        socket.set_nonblocking(true)?;
-        Ok(Self(socket))
-    }
-
-    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
-        self.0.as_fd()
-    }
-
-    /// What was asked, and not more than some of it at once. What makes no sense is dropped, and its sender sees
-    /// the end of the stream.
-    pub(super) fn take(&self) -> Vec<Asked> {
-        std::iter::from_fn(|| self.next().ok()).take(ASKED_MAX).flatten().collect()
-    }
-
-    fn next(&self) -> rustix::io::Result<Option<Asked>> {
-        let mut text = [0; GRANT_BYTES_MAX];
-        let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut ancillary = RecvAncillaryBuffer::new(&mut space);
-        let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-        let message =
-            rustix::net::recvmsg(&self.0, &mut [IoSliceMut::new(&mut text)], &mut ancillary, flags)?;
-        let answer: Option<OwnedFd> = ancillary.drain().find_map(|message| match message {
-            RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-            _ => None,
-        });
-        let text = text.get(..message.bytes).and_then(|text| std::str::from_utf8(text).ok());
-        let grant = text.and_then(|text| text.parse().ok());
-        Ok(grant.zip(answer).map(|(grant, answer)| Asked { grant, answer: UnixStream::from(answer) }))
-    }
-}
-
-impl Asked {
-    /// Says what became of it. Whoever asked may be gone.
-    pub(super) fn answer(mut self, revoked: Revoked) {
-        let (tag, cut) = match revoked {
-            Revoked::Cut(cut) => (0, cut),
-            Revoked::Unknown => (1, 0),
-            Revoked::Ended => (2, 0),
-        };
-        let _ = self.answer.set_nonblocking(true);
-        let cut = cut.to_le_bytes();
-        let _ = self.answer.write_all(&[tag, cut[0], cut[1], cut[2], cut[3]]);
-    }
-}
-
-fn open(directory: &Path) -> io::Result<OwnedFd> {
-    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    Ok(rustix::fs::open(directory, flags, Mode::empty())?)
-}
-
-/// The path of the socket, short enough for an address whatever the directory.
-fn path_in(directory: BorrowedFd<'_>) -> String {
-    format!("/proc/self/fd/{}/{SOCKET}", directory.as_raw_fd())
 }

@@ -1,9 +1,12 @@
 //! What a gateway has said so far, and what of it enters the record.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
 
 use aseptic_gateway::{Denial, Reached, Report, Settings, Why, Wish};
 use aseptic_model::{Egress, GrantUse, HostReached, Traffic};
+
+use crate::execute::NetworkBytes;
 
 /// Hosts and denials that are kept. The gateway keeps no more itself; this holds if it says otherwise.
 const LISTED_MAX: usize = 1_000;
@@ -57,6 +60,13 @@ impl Totals {
         self.unlisted_hosts = unlisted_hosts.min(COUNT_MAX);
         self.unlisted_denials = unlisted_denials.min(COUNT_MAX);
         self.lost |= lost;
+    }
+
+    /// Says how much went through until now.
+    pub(super) fn count(&self, bytes: &NetworkBytes) {
+        let sum = |of: fn(&Traffic) -> u64| self.grants.values().map(of).fold(0, u64::saturating_add);
+        bytes.sent.store(sum(|traffic| traffic.sent_bytes), Ordering::Relaxed);
+        bytes.received.store(sum(|traffic| traffic.received_bytes), Ordering::Relaxed);
     }
 
     /// The part of the record that is about what went through. `incomplete` says why there may have been

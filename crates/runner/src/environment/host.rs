@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::Read;
 
-use aseptic_model::Host;
+use aseptic_model::{Host, MachineName};
 
 /// Length of the description of one processor, at most.
 const PROCESSOR_BYTES_MAX: u64 = 4096;
@@ -28,6 +28,13 @@ pub(crate) fn host() -> Host {
         architecture: system.machine().to_string_lossy().into_owned(),
         cpu: field("model name").or_else(arm).unwrap_or_else(|| "unknown".to_owned()),
     }
+}
+
+/// Name of this machine; nothing if it has none that is a name.
+///
+/// Source: uname(2).
+pub(crate) fn name() -> Option<MachineName> {
+    rustix::system::uname().nodename().to_str().ok()?.parse().ok()
 }
 
 #[cfg(test)]

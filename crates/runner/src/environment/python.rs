@@ -28,6 +28,21 @@ pub(crate) struct Captured {
     pub(crate) bin: PathBuf,
     /// What the run will not see although the environment refers to it, as remarks.
     pub(crate) outside: Vec<String>,
+    /// Where the parts are that an inventory lists.
+    pub(crate) installed: Installed,
+}
+
+/// Where the parts of an environment are that an inventory lists.
+#[derive(Clone, Debug)]
+pub(crate) struct Installed {
+    /// Directories whose packages it imports.
+    pub(crate) prefixes: Vec<PathBuf>,
+    /// The executable file of its interpreter.
+    pub(crate) interpreter: PathBuf,
+    /// What `pyvenv.cfg` says of the implementation.
+    pub(crate) implementation: Option<String>,
+    /// Whether Python outside of a run would import from the user's own directory.
+    pub(crate) user_site: bool,
 }
 
 /// Why an environment cannot be used.
@@ -82,15 +97,15 @@ impl Diagnose for EnvironmentError {
 }
 
 /// Longest start of a text file of an environment that is looked at: the headers of a package come first.
-const TEXT_BYTES_MAX: u64 = 64 << 10;
+pub(super) const TEXT_BYTES_MAX: u64 = 64 << 10;
 /// Largest list of installed files that is hashed: that of a package with a hundred thousand files.
-const RECORD_BYTES_MAX: u64 = 16 << 20;
+pub(super) const RECORD_BYTES_MAX: u64 = 16 << 20;
 /// Largest interpreter: statically linked ones have a hundred megabytes.
-const INTERPRETER_BYTES_MAX: u64 = 256 << 20;
+pub(super) const INTERPRETER_BYTES_MAX: u64 = 256 << 20;
 /// Links between `bin/python` and the executable file; Linux itself follows forty.
 const LINKS_MAX: usize = 40;
 /// Longest name or version of a package.
-const WORD_CHARACTERS_MAX: usize = 200;
+pub(super) const WORD_CHARACTERS_MAX: usize = 200;
 
 /// Directories that every jail shows anyway.
 const SYSTEM: [&str; 6] = ["/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64"];
@@ -111,10 +126,17 @@ pub(crate) fn capture(path: &Path) -> Result<Captured, EnvironmentError> {
         return Err(EnvironmentError::TooWide { path: shown(), prefix: wide.display().to_string() });
     }
     let mut found = Packages::default();
-    found.scan(&place.prefix);
+    let mut prefixes = vec![place.prefix.clone()];
     if place.system_packages && place.base_prefix != place.prefix {
-        found.scan(&place.base_prefix);
+        prefixes.push(place.base_prefix.clone());
     }
+    prefixes.iter().for_each(|prefix| found.scan(prefix));
+    let installed = Installed {
+        user_site: place.system_packages || place.base_prefix == place.prefix,
+        prefixes,
+        interpreter: place.interpreter.clone(),
+        implementation: place.implementation.clone(),
+    };
     found.outside.retain(|path| !mounts.iter().any(|mount| path.starts_with(mount)) && !is_system(path));
     let text = |path: &Path| path.to_str().map(str::to_owned).ok_or(io::ErrorKind::InvalidFilename.into());
     let python = Python {
@@ -125,7 +147,8 @@ pub(crate) fn capture(path: &Path) -> Result<Captured, EnvironmentError> {
         packages: found.packages.into_iter().collect(),
     };
     let bin = place.program.parent().unwrap_or(Path::new("/")).to_owned();
-    Ok(Captured { python, mounts, bin, outside: found.outside.iter().map(|path| remark(path)).collect() })
+    let outside = found.outside.iter().map(|path| remark(path)).collect();
+    Ok(Captured { python, mounts, bin, outside, installed })
 }
 
 fn remark(outside: &Path) -> String {
@@ -146,6 +169,7 @@ struct Place {
     digest: Digest,
     version: String,
     system_packages: bool,
+    implementation: Option<String>,
 }
 
 impl Place {
@@ -195,6 +219,7 @@ impl Place {
                     digest,
                     version,
                     system_packages: false,
+                    implementation: None,
                 });
             }
             Err(error) => return Err(failed(error)),
@@ -211,6 +236,7 @@ impl Place {
             version: version.and_then(release).unwrap_or_else(|| version_of(&interpreter, &base_prefix)),
             system_packages: setting(&config, "include-system-site-packages")
                 .is_some_and(|value| value.eq_ignore_ascii_case("true")),
+            implementation: setting(&config, "implementation").map(str::to_owned),
             prefix,
             base_prefix,
             program: named,
@@ -245,7 +271,7 @@ impl Place {
 }
 
 /// The prefix of `…/bin/python`.
-fn above(program: &Path) -> PathBuf {
+pub(super) fn above(program: &Path) -> PathBuf {
     program.parent().and_then(Path::parent).unwrap_or(Path::new("/")).to_owned()
 }
 
@@ -254,14 +280,30 @@ fn is_installation(prefix: &Path) -> bool {
     ["lib", "lib64"].iter().any(|lib| libraries(&prefix.join(lib)).any(|lib| lib.join("os.py").is_file()))
 }
 
+/// The directories below `prefix` that packages are installed in.
+pub(crate) fn sites(prefix: &Path) -> Vec<PathBuf> {
+    // `lib64` is `lib` again where it is a link.
+    let libs =
+        ["lib", "lib64", "local/lib"].map(|lib| prefix.join(lib)).into_iter().filter(|lib| !lib.is_symlink());
+    let pythons: Vec<_> = libs.flat_map(|lib| libraries(&lib).collect::<Vec<_>>()).collect();
+    let sites =
+        pythons.iter().flat_map(|python| ["site-packages", "dist-packages"].map(|name| python.join(name)));
+    sites.collect()
+}
+
 /// The `python3.…` directories in `lib`.
-fn libraries(lib: &Path) -> impl Iterator<Item = PathBuf> {
+pub(super) fn libraries(lib: &Path) -> impl Iterator<Item = PathBuf> {
     entries(lib)
         .into_iter()
         .filter(|path| path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"python3")))
 }
 
-fn is_system(path: &Path) -> bool {
+/// Whether the packages of the system own what is at `path`.
+pub(crate) fn is_of_system(path: &Path) -> bool {
+    is_system(path) && !path.starts_with("/usr/local")
+}
+
+pub(super) fn is_system(path: &Path) -> bool {
     SYSTEM.iter().any(|system| path.starts_with(system))
 }
 
@@ -308,19 +350,19 @@ fn version_of(interpreter: &Path, prefix: &Path) -> String {
 }
 
 /// Paths in `directory`, sorted; none where it cannot be read.
-fn entries(directory: &Path) -> BTreeSet<PathBuf> {
+pub(super) fn entries(directory: &Path) -> BTreeSet<PathBuf> {
     fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()).collect()
 }
 
 /// What to do with a file that is longer than it may be.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Longer {
+pub(super) enum Longer {
     Cut,
     Refuse,
 }
 
 /// The bytes of a regular file. Opening never waits, so a FIFO is refused like anything else.
-fn read(path: &Path, bytes_max: u64, longer: Longer) -> io::Result<Vec<u8>> {
+pub(super) fn read(path: &Path, bytes_max: u64, longer: Longer) -> io::Result<Vec<u8>> {
     let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
     let file = File::from(rustix::fs::open(path, flags, Mode::empty())?);
     let metadata = file.metadata()?;

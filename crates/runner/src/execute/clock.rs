@@ -27,6 +27,8 @@ pub(crate) enum Cause {
     Limit(Reached),
     Disk,
     Signal(i32),
+    /// Somebody asked for it; who.
+    Asked(String),
 }
 
 impl Cause {
@@ -38,6 +40,8 @@ impl Cause {
             Self::Limit(reached) => reached.describe(),
             Self::Disk => "the disk is almost full, so the run was ended".to_owned(),
             Self::Signal(signal) => format!("interrupted by signal {signal}"),
+            // Not why: that can be erased from the ledger, and from a record nothing can.
+            Self::Asked(who) => format!("stopped by {who}; the entry `run.stopped` says why"),
         }
     }
 }
@@ -145,6 +149,12 @@ impl Clock {
             }
             other => running.signal(other),
         }
+    }
+
+    /// Somebody asked that the run stop.
+    pub(super) fn asked_to_stop(&mut self, who: String, running: &Running) {
+        self.cause.get_or_insert(Cause::Asked(who));
+        self.ask_to_end(signal::TERM, running);
     }
 
     /// A job that ended by what was typed was interrupted, as by a signal that came through us.

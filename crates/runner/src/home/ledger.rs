@@ -1,9 +1,14 @@
 //! What the state writes to its ledger, and how the catalog follows.
 
-use aseptic_catalog::Catalog;
+use std::collections::HashMap;
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use aseptic_catalog::{Catalog, Difference};
 use aseptic_ledger::{AppendError, Ledger, Position};
-use aseptic_model::{Entry, Event, ProjectName, Timestamp, from_canonical, to_canonical};
-use aseptic_store::Store;
+use aseptic_model::{Digest, Entry, Event, ProjectName, Timestamp, from_canonical, to_canonical};
+use aseptic_store::{Store, StoreError};
 
 use super::{Home, HomeError, RECORD_BYTES_MAX, format_error, now};
 use crate::record::values::{self, Values, salt};
@@ -11,11 +16,40 @@ use crate::record::{living, reveal};
 use crate::rotate::Rotated;
 
 /// Entries applied to the catalog in one transaction: enough to be fast, little enough to hold.
-const CATCH_UP_BATCH: usize = 1_000;
+const CATCH_UP_BATCH: usize = 16_000;
+
+/// How often a comparison of the catalog begins again because others go on writing.
+const VERIFY_TRIES: usize = 5;
 
 /// How far the clock may be behind the latest entry without an entry about it: two processes that write at once may
 /// read the clock in one order and write in the other, and a clock that is kept by NTP steps this little.
 const CLOCK_TOLERANCE_MS: i64 = 1_000;
+
+/// The stores of all projects, each opened once.
+struct Stores {
+    projects: PathBuf,
+    open: Mutex<HashMap<ProjectName, Arc<Store>>>,
+}
+
+impl Stores {
+    fn new(dir: &Path) -> Self {
+        Self { projects: dir.join("projects"), open: Mutex::default() }
+    }
+
+    fn read(&self, project: &ProjectName, digest: &Digest) -> Result<Vec<u8>, Box<dyn Error + Send + Sync>> {
+        Ok(self.store(project)?.get_bytes(digest, RECORD_BYTES_MAX)?)
+    }
+
+    fn store(&self, project: &ProjectName) -> Result<Arc<Store>, StoreError> {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(store) = open.get(project) {
+            return Ok(Arc::clone(store));
+        }
+        let store = Arc::new(Store::open(&self.projects.join(project.as_str()).join("store"))?);
+        open.insert(project.clone(), Arc::clone(&store));
+        Ok(store)
+    }
+}
 
 /// What an update of the catalog met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -126,52 +160,14 @@ impl Home {
         let living = living(&self.ledger_dir())?;
         let gone = alone.keep(|commitment| living.contains(commitment))?;
         if gone > 0 || !from_start {
-            self.catalog = Catalog::forget(&self.dir.join("catalog.sqlite"))?;
+            self.catalog = Catalog::forget(&self.place)?;
             self.apply_new()?;
         }
         Ok(())
     }
 
-    /// Stops at an erasure, unless the catalog was empty: then it has no value that is not in `values`.
     fn apply_new(&mut self) -> Result<Met, HomeError> {
-        let applied = self.catalog.applied()?;
-        let from = applied.map_or(Position::START, |at| Position { index: at.index, offset: at.offset });
-        if self.seen.0.index < from.index {
-            self.seen = (from, self.catalog.applied_time()?);
-        }
-        // Not through our own handle: the catalog may already have what another process appended since.
-        let mut entries = aseptic_ledger::read(&self.ledger_dir(), from)?;
-        let mut values = Values::open(&self.ledger_dir())?;
-        let dir = self.dir.clone();
-        let mut fetch = |project: &ProjectName, digest: &aseptic_model::Digest| {
-            let store = Store::open(&dir.join("projects").join(project.as_str()).join("store"))?;
-            Ok(store.get_bytes(digest, RECORD_BYTES_MAX)?)
-        };
-        let mut met = Met::Entries;
-        loop {
-            let mut batch = Vec::new();
-            for entry in entries.by_ref().take(CATCH_UP_BATCH) {
-                let entry = entry?;
-                let mut parsed: Entry = from_canonical(&entry.bytes)
-                    .map_err(|source| format_error(format!("entry {} of the ledger", entry.index), source))?;
-                if matches!(parsed.event, Event::LedgerErased { .. }) {
-                    met = Met::Erasure;
-                    if applied.is_some() {
-                        return Ok(met);
-                    }
-                }
-                reveal(entry.index, &mut parsed, &mut values)?;
-                if self.seen.0.index <= entry.index {
-                    self.seen = (entry.next, parsed.latest_time(self.seen.1));
-                }
-                let next = aseptic_catalog::Position { index: entry.next.index, offset: entry.next.offset };
-                batch.push((next, parsed));
-            }
-            if batch.is_empty() {
-                return Ok(met);
-            }
-            self.catalog.apply(batch, &mut fetch)?;
-        }
+        feed(&self.dir, &mut self.catalog, &mut self.seen)
     }
 
     /// Forgets the catalog and makes it anew from ledger and stores.
@@ -181,5 +177,75 @@ impl Home {
     pub fn rebuild_catalog(&mut self) -> Result<(), HomeError> {
         self.catalog.clear()?;
         self.catch_up()
+    }
+
+    /// The first row in which the catalog is not what ledger and stores make of it. Compares with a catalog in memory,
+    /// and changes nothing but bringing the catalog up to date.
+    ///
+    /// # Errors
+    /// [`HomeError`].
+    pub fn verify_catalog(&mut self) -> Result<Option<Difference>, HomeError> {
+        let mut found = None;
+        for _ in 0..VERIFY_TRIES {
+            self.catch_up()?;
+            let _held = values::share(&self.ledger_dir())?;
+            let mut fresh = Catalog::in_memory()?;
+            feed(&self.dir, &mut fresh, &mut (Position::START, None))?;
+            found = self.catalog.difference(&fresh)?;
+            match &found {
+                Some(difference) if difference.table == "applied" => {} // Others added entries meanwhile.
+                _ => break,
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// Applies to `catalog` what the ledger in `dir` has and it has not. Stops at an erasure, unless the catalog was
+/// empty: then it has no value that is not in `values`. `seen` moves along.
+fn feed(
+    dir: &Path,
+    catalog: &mut Catalog,
+    seen: &mut (Position, Option<Timestamp>),
+) -> Result<Met, HomeError> {
+    let ledger_dir = dir.join("ledger");
+    let applied = catalog.applied()?;
+    let from = applied.map_or(Position::START, |at| Position { index: at.index, offset: at.offset });
+    if seen.0.index < from.index {
+        *seen = (from, catalog.applied_time()?);
+    }
+    // Not through an open ledger: the catalog may already have what another process appended since.
+    let mut entries = aseptic_ledger::read(&ledger_dir, from)?;
+    let mut values = Values::open(&ledger_dir)?;
+    let stores = Stores::new(dir);
+    let fetch = |project: &ProjectName, digest: &Digest| stores.read(project, digest);
+    let mut met = Met::Entries;
+    loop {
+        let mut batch = Vec::new();
+        for entry in entries.by_ref().take(CATCH_UP_BATCH) {
+            let entry = entry?;
+            let mut parsed: Entry = from_canonical(&entry.bytes)
+                .map_err(|source| format_error(format!("entry {} of the ledger", entry.index), source))?;
+            if matches!(parsed.event, Event::LedgerErased { .. }) {
+                met = Met::Erasure;
+                if applied.is_some() {
+                    return Ok(met);
+                }
+            }
+            reveal(entry.index, &mut parsed, &mut values)?;
+            if seen.0.index <= entry.index {
+                *seen = (entry.next, parsed.latest_time(seen.1));
+            }
+            let next = aseptic_catalog::Position { index: entry.next.index, offset: entry.next.offset };
+            batch.push((next, parsed));
+        }
+        if batch.is_empty() {
+            catalog.end_many()?;
+            return Ok(met);
+        }
+        if batch.len() == CATCH_UP_BATCH && catalog.applied()?.is_none() {
+            catalog.begin_many()?;
+        }
+        catalog.apply(batch, &fetch)?;
     }
 }

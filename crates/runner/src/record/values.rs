@@ -258,6 +258,29 @@ fn parse(line: &[u8]) -> Option<Committed> {
     from_canonical::<Committed>(line).ok().filter(Committed::is_true)
 }
 
+/// What opens those of `wanted` that are known, in the order of the file of the ledger in `dir`.
+pub(crate) fn openings(
+    dir: &Path,
+    wanted: &std::collections::BTreeSet<Digest>,
+) -> Result<Vec<Committed>, ValuesError> {
+    let path = dir.join("values");
+    let file = match File::open(&path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        file => file.map_err(io("open", &path))?,
+    };
+    let (mut lines, mut line, mut end) = (BufReader::new(file), Vec::new(), 0);
+    let mut found = Vec::new();
+    loop {
+        line.clear();
+        end += read_line(&mut lines, &mut line).map_err(io("read", &path))? as u64;
+        let Some(whole) = line.strip_suffix(b"\n") else { return Ok(found) };
+        let committed = parse(whole).ok_or_else(|| damaged(&path, end))?;
+        if wanted.contains(&committed.commitment) {
+            found.push(committed);
+        }
+    }
+}
+
 /// Where the last whole line ends.
 fn whole_lines(file: &File, end: u64) -> io::Result<u64> {
     let mut at = end;

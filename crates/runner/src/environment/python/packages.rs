@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use aseptic_model::{Digest, Package};
 use serde::Deserialize;
 
-use super::{Longer, RECORD_BYTES_MAX, TEXT_BYTES_MAX, WORD_CHARACTERS_MAX, entries, libraries, read};
+use super::{Longer, RECORD_BYTES_MAX, TEXT_BYTES_MAX, WORD_CHARACTERS_MAX, entries, read, sites};
 
 #[derive(Default)]
 pub(super) struct Packages {
@@ -18,14 +18,8 @@ pub(super) struct Packages {
 impl Packages {
     /// Adds what is installed below `prefix`.
     pub(super) fn scan(&mut self, prefix: &Path) {
-        for lib in ["lib", "lib64", "local/lib"].map(|lib| prefix.join(lib)) {
-            if lib.is_symlink() {
-                continue; // `lib64` is `lib` again.
-            }
-            for python in libraries(&lib) {
-                self.scan_site(&python.join("site-packages"));
-                self.scan_site(&python.join("dist-packages"));
-            }
+        for site in sites(prefix) {
+            self.scan_site(&site);
         }
     }
 

@@ -1,0 +1,45 @@
+//! Searching the runs of a project.
+
+use aseptic_catalog::{Cursor, Field, Found, Page, Question, SearchFailed};
+
+use crate::home::{Home, now};
+use crate::observer::{Event, Observer};
+
+/// Up to `limit` runs that `question` asks for, after `cursor` or from the start, with the values of `columns`.
+///
+/// Unlike a page of the catalog it is only shorter at the end of the answer; the observer is told how many runs were
+/// looked at, and may end the search early: then `next` says where it can go on.
+///
+/// # Errors
+/// [`SearchFailed`].
+pub fn search(
+    home: &Home,
+    question: &Question,
+    columns: &[Field],
+    cursor: Option<&Cursor>,
+    limit: usize,
+    observer: &mut dyn Observer,
+) -> Result<Page, SearchFailed> {
+    let mut runs: Vec<Found> = Vec::new();
+    let mut next = cursor.cloned();
+    let mut examined = 0;
+    loop {
+        let wanted = limit.saturating_sub(runs.len());
+        let page = home.catalog.search(question, columns, next.as_ref(), wanted, now())?;
+        runs.extend(page.runs);
+        examined += page.examined;
+        next = page.next;
+        if next.is_none() || runs.len() >= limit || observer.is_interrupted() {
+            return Ok(Page { runs, next, examined });
+        }
+        observer.event(Event::Searched(examined));
+    }
+}
+
+/// How many runs `question` asks for.
+///
+/// # Errors
+/// [`SearchFailed::Catalog`].
+pub fn count(home: &Home, question: &Question) -> Result<u64, SearchFailed> {
+    Ok(home.catalog.count(question, now())?)
+}
