@@ -1,21 +1,20 @@
 //! What every command needs: settings from the environment, the state, and where to print.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
 use std::fmt;
-use std::io::{self, IsTerminal, Write};
-use std::os::fd::{AsFd, BorrowedFd};
+use std::io::{self, BufRead as _, IsTerminal, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use aseptic_model::{Class, ProjectName};
-use aseptic_runner::{Event, Home, Observer, Request, SPEC_FILE, Stopped, Stream, TerminalSize};
+use aseptic_runner::{Home, Letters, Request, SPEC_FILE};
 
 use crate::cli::Global;
 use crate::failure::{Failure, RUN_FAILED};
-use crate::progress::Line;
+use crate::shower::Shower;
 use crate::signals::Interrupt;
-use crate::terminal::Console;
+
+pub(crate) use crate::shower::Shown;
 
 /// Settings and outputs of one command.
 #[derive(Debug)]
@@ -40,9 +39,21 @@ impl Context {
 
     /// Opens the state, sealing runs whose supervisor died.
     pub(crate) fn home(&self) -> Result<Home, Failure> {
-        let mut home = Home::open(&self.home_dir()?)?;
+        let mut home = Home::open_with(&self.home_dir()?, self.catalog()?.as_deref())?;
         aseptic_runner::recover(&mut home, &mut self.observer(Shown::Nothing));
         Ok(home)
+    }
+
+    /// The URL of the database that has the catalog; without one it is a file of the state. It is a variable and no
+    /// option, since it may hold a password, and arguments are seen by everyone on the machine.
+    fn catalog(&self) -> Result<Option<String>, Failure> {
+        let Some(url) = std::env::var_os("ASEPTIC_CATALOG").filter(|url| !url.is_empty()) else {
+            return Ok(None);
+        };
+        url.into_string().map(Some).map_err(|_| {
+            let message = "ASEPTIC_CATALOG is no text".to_owned();
+            Failure::new(Class::User, "catalog/url", message, "write other characters as `%` and two digits")
+        })
     }
 
     /// Where the state is, whether or not it is there yet.
@@ -84,9 +95,26 @@ impl Context {
         self.global.project.clone()
     }
 
+    /// What small drawings consist of: what the terminal and the language of the user have.
+    pub(crate) fn letters(&self) -> Letters {
+        let set = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
+        let language = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set).unwrap_or_default();
+        let language = language.to_ascii_lowercase();
+        let is_dumb = set("TERM").is_some_and(|terminal| terminal == "dumb");
+        match !is_dumb && (language.contains("utf-8") || language.contains("utf8")) {
+            true => Letters::Blocks,
+            false => Letters::Ascii,
+        }
+    }
+
     /// A line of a result.
     pub(crate) fn out(&self, text: impl fmt::Display) {
         self.written(writeln!(io::stdout().lock(), "{text}"));
+    }
+
+    /// A result that ends its own lines.
+    pub(crate) fn out_exactly(&self, text: impl fmt::Display) {
+        self.written(write!(io::stdout().lock(), "{text}"));
     }
 
     /// Remembers that a result could not be written. A reader that has seen enough closes its end; that
@@ -134,6 +162,17 @@ impl Context {
         }
     }
 
+    /// Asks on the terminal; nothing when there is none.
+    pub(crate) fn ask(&self, question: impl fmt::Display) -> Option<bool> {
+        if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
+            return None;
+        }
+        let _ = write!(io::stderr().lock(), "{question} [y/N] ");
+        let mut answer = String::new();
+        let read = io::stdin().lock().take(64).read_line(&mut answer);
+        Some(read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes"))
+    }
+
     /// Prints a failure; returns the exit code.
     pub(crate) fn fail(&self, failure: &Failure, is_run: bool) -> u8 {
         if self.global.json {
@@ -153,176 +192,7 @@ impl Context {
 
     /// Shows the events of a use case.
     pub(crate) fn observer(&self, shown: Shown) -> Shower<'_> {
-        Shower {
-            context: self,
-            shown,
-            line: None,
-            stdout: io::stdout(),
-            stderr: io::stderr(),
-            console: Console::nothing(),
-            interrupt: None,
-            tail: VecDeque::new(),
-        }
-    }
-}
-
-/// What of a job's output is shown, and where.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Shown {
-    /// Nothing; there is no job.
-    Nothing,
-    /// Each stream on the same stream of ours.
-    Streams,
-    /// Both on standard error: standard output is for the document.
-    Stderr,
-}
-
-/// Draws progress and passes the job's output on.
-#[derive(Debug)]
-pub(crate) struct Shower<'c> {
-    context: &'c Context,
-    shown: Shown,
-    line: Option<Line>,
-    stdout: io::Stdout,
-    stderr: io::Stderr,
-    /// The end of what the job printed.
-    tail: VecDeque<u8>,
-    console: Console,
-    interrupt: Option<Interrupt>,
-}
-
-/// How much of it is looked at for the reason of a failure: the last lines of a traceback.
-const TAIL_BYTES: usize = 4 << 10;
-
-impl Observer for Shower<'_> {
-    fn event(&mut self, event: Event<'_>) {
-        if !matches!(event, Event::Import(_) | Event::Transfer(_) | Event::Drill { .. }) {
-            self.line = None; // It is gone before anything else is printed.
-        }
-        match event {
-            Event::Import(progress) => {
-                if let Some(line) = self.line() {
-                    line.files(&progress);
-                }
-            }
-            Event::Transfer(transfer) => {
-                if let Some(line) = self.line() {
-                    line.transfer(&transfer);
-                }
-            }
-            Event::Output(stream, bytes) => {
-                self.print(stream, bytes);
-            }
-            Event::Note(note) => self.context.say(format_args!("note: {note}")),
-            Event::Recovered(run) => self.context.say(format_args!(
-                "note: sealed run {run} as aborted, since its supervisor had died; its outputs are kept"
-            )),
-            Event::Planned { run, plan, digest } => {
-                let command = crate::table::command(&plan.command);
-                self.context.say(format_args!("run {run}  plan {}  {command}", digest.short()));
-            }
-            Event::Sealing => self.console.leave(),
-            Event::Decided(_) | Event::Started => {}
-            Event::Drill { attempt, done, total } => {
-                if let Some(line) = self.line() {
-                    line.attempt(attempt, done, total);
-                }
-            }
-        }
-    }
-
-    fn is_interrupted(&self) -> bool {
-        self.interrupt.as_ref().is_some_and(Interrupt::is_seen)
-    }
-
-    fn sink(&self, stream: Stream) -> Option<BorrowedFd<'_>> {
-        match (self.shown, stream) {
-            (Shown::Nothing, _) | (_, Stream::Stdin) => None,
-            (Shown::Streams, Stream::Stdout) => Some(self.stdout.as_fd()),
-            (Shown::Streams, Stream::Stderr) | (Shown::Stderr, _) => Some(self.stderr.as_fd()),
-        }
-    }
-
-    fn output(&mut self, stream: Stream, bytes: &[u8]) -> Option<usize> {
-        let shown = self.console.show(stream, bytes);
-        shown.or_else(|| self.print(stream, bytes).then_some(bytes.len()))
-    }
-
-    fn input(&self) -> Option<BorrowedFd<'_>> {
-        self.console.input()
-    }
-
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.console.read(buffer)
-    }
-
-    fn terminal_size(&self) -> Option<TerminalSize> {
-        self.console.size()
-    }
-
-    fn can_stop(&self) -> bool {
-        self.console.can_stop()
-    }
-
-    fn stopped(&mut self) -> Stopped {
-        self.console.stop()
-    }
-
-    fn continued(&mut self) {
-        self.console.continued();
-    }
-
-    fn refresh(&mut self) {
-        self.console.refresh();
-    }
-}
-
-impl Shower<'_> {
-    /// The end of what the job printed, on both streams.
-    pub(crate) fn into_tail(mut self) -> Vec<u8> {
-        std::mem::take(&mut self.tail).into()
-    }
-
-    /// Shows a job that has these streams.
-    pub(crate) fn with(mut self, console: Console) -> Self {
-        self.console = console;
-        self
-    }
-
-    /// Shows work that the user may end.
-    pub(crate) fn until(mut self, interrupt: Interrupt) -> Self {
-        self.interrupt = Some(interrupt);
-        self
-    }
-
-    /// False when nobody reads there any more.
-    fn print(&mut self, stream: Stream, bytes: &[u8]) -> bool {
-        self.tail.extend(&bytes[bytes.len().saturating_sub(TAIL_BYTES)..]);
-        self.tail.drain(..self.tail.len().saturating_sub(TAIL_BYTES));
-        self.console.shown(stream, bytes);
-        // Other errors, such as of a full disk, lose only what is shown: the log keeps every byte.
-        let written = match (self.shown, stream) {
-            (Shown::Nothing, _) | (_, Stream::Stdin) => Ok(()),
-            (Shown::Streams, Stream::Stdout) => {
-                let mut stdout = io::stdout().lock();
-                stdout.write_all(bytes).and_then(|()| stdout.flush())
-            }
-            (Shown::Streams, Stream::Stderr) | (Shown::Stderr, _) => io::stderr().lock().write_all(bytes),
-        };
-        !written.is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
-    }
-
-    /// The line to draw on, if somebody looks.
-    fn line(&mut self) -> Option<&mut Line> {
-        let seen = !self.context.global.quiet && io::stderr().is_terminal();
-        seen.then(|| self.line.get_or_insert_with(Line::new))
-    }
-}
-
-impl Drop for Shower<'_> {
-    fn drop(&mut self) {
-        self.line = None;
-        self.console.finish(!self.context.quiet());
+        Shower::new(self, shown)
     }
 }
 

@@ -6,6 +6,10 @@ use aseptic_model::{Class, Diagnose, Diagnosis};
 
 /// Exit code of a command line that cannot be understood.
 pub(crate) const USAGE: u8 = 2;
+/// Exit code of `aseptic diff` and `aseptic replay` when something differs.
+pub(crate) const DIFFERENT: u8 = 1;
+/// Exit code of `aseptic replay` when a replay was denied, as of every denial.
+pub(crate) const REPLAY_DENIED: u8 = 3;
 /// Exit code of `aseptic drill` when an attempt got through.
 pub(crate) const DRILL_BREACHED: u8 = 6;
 /// Exit code of `aseptic drill` when an attempt proves nothing, and none got through.

@@ -9,6 +9,7 @@ mod command;
 mod context;
 mod failure;
 mod progress;
+mod shower;
 mod signals;
 mod table;
 mod terminal;

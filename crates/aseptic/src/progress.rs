@@ -73,6 +73,16 @@ impl Line {
         self.bar.set_message(format!("{verb} {} of {} files", transfer.files, transfer.files_total));
     }
 
+    /// How many runs a search looked at.
+    pub(crate) fn searched(&mut self, runs: u64) {
+        if self.drawn.is_none() {
+            self.drawn = Some(Instant::now());
+            self.style("{msg}");
+        }
+        self.bar.set_message(format!("searched {runs} runs"));
+        self.bar.tick();
+    }
+
     /// Which attempt of a drill comes next.
     pub(crate) fn attempt(&mut self, attempt: &str, done: usize, total: usize) {
         if self.drawn.is_none() {
@@ -81,6 +91,18 @@ impl Line {
             self.bar.set_length(total as u64);
         }
         self.bar.set_message(attempt.to_owned());
+        self.bar.set_position(done as u64);
+    }
+
+    /// How many versions of datasets were searched.
+    pub(crate) fn searched_versions(&mut self, done: usize, total: usize) {
+        if self.drawn.is_none() {
+            self.style("searched {pos} of {len} dataset versions");
+            self.bar.set_length(total as u64);
+        } else if self.drawn.is_some_and(|drawn| drawn.elapsed() < REDRAW) {
+            return;
+        }
+        self.drawn = Some(Instant::now());
         self.bar.set_position(done as u64);
     }
 

@@ -9,15 +9,15 @@ pub(crate) fn table<const N: usize>(titles: [&str; N], rows: &[[String; N]]) -> 
 }
 
 /// The same without titles, line by line.
-pub(crate) fn columns<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
-    let mut widths = [0; N];
+pub(crate) fn columns<R: AsRef<[String]>>(rows: &[R]) -> Vec<String> {
+    let mut widths = vec![0; rows.iter().map(|row| row.as_ref().len()).max().unwrap_or(0)];
     for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
+        for (width, cell) in widths.iter_mut().zip(row.as_ref()) {
             *width = (*width).max(cell.chars().count());
         }
     }
-    let line = |row: &[String; N]| {
-        let padded = row.iter().zip(widths).map(|(cell, width)| format!("{cell:<width$}"));
+    let line = |row: &R| {
+        let padded = row.as_ref().iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
         padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
     };
     rows.iter().map(line).collect()
@@ -32,6 +32,11 @@ pub(crate) fn command(words: &[String]) -> String {
         word => format!("'{}'", word.replace('\'', "'\\''")),
     };
     words.iter().map(word).collect::<Vec<_>>().join(" ")
+}
+
+/// A name that somebody else chose, with nothing in it that a terminal would obey or turn around.
+pub(crate) fn name(name: &str) -> String {
+    name.chars().map(|c| if is_odd(c) { escaped(c) } else { c.to_string() }).collect()
 }
 
 /// Whether a terminal would not show it as it is.
@@ -78,6 +83,18 @@ pub(crate) fn reasons(decision: &Decision) -> String {
     lines.collect::<Vec<_>>().join("\n")
 }
 
+/// A field that no spreadsheet takes for a formula, whatever it trims.
+pub(crate) fn csv_field(field: &str) -> String {
+    let is_formula = field.trim_start().starts_with(['=', '+', '-', '@', '|', '%', '＝', '＋', '－', '＠'])
+        || field.starts_with(['\t', '\r', '\n', '\0']);
+    let field = format!("{}{field}", if is_formula { "'" } else { "" });
+    if field.contains([',', '"', '\r', '\n', ';', '\t']) || is_formula {
+        format!("\"{}\"", field.replace('"', "\"\""))
+    } else {
+        field
+    }
+}
+
 /// Labels, or a dash.
 pub(crate) fn labels<'a>(labels: impl IntoIterator<Item = &'a Label>) -> String {
     let text = labels.into_iter().map(Label::as_str).collect::<Vec<_>>().join(" ");
@@ -87,6 +104,21 @@ pub(crate) fn labels<'a>(labels: impl IntoIterator<Item = &'a Label>) -> String 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_field_is_a_formula() {
+        for (field, written) in [
+            ("digits@1", "digits@1"),
+            ("a, \"b\"", "\"a, \"\"b\"\"\""),
+            ("=1+1", "\"'=1+1\""),
+            ("  @SUM(A1)", "\"'  @SUM(A1)\""),
+            ("-2", "\"'-2\""),
+            ("\t=1", "\"'\t=1\""),
+            ("a\r\n=1", "\"a\r\n=1\""),
+        ] {
+            assert_eq!(csv_field(field), written);
+        }
+    }
 
     #[test]
     fn a_command_can_be_typed_again() {

@@ -9,8 +9,9 @@ mod verify;
 
 use std::process::ExitCode;
 
-use aseptic_model::{Event as Entry, Origin, Retention};
-use aseptic_runner::DatasetVersion;
+use aseptic_model::{Event as Entry, Origin, ProjectName, Retention};
+use aseptic_runner::quarantine::Marks;
+use aseptic_runner::{DatasetVersion, Home};
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -44,7 +45,9 @@ pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failur
         Action::Add(args) => add::run(context, args)?,
         Action::List => {
             let (project, home) = (context.project()?, context.home()?);
-            list(context, &aseptic_runner::dataset::list(&home, &project)?)?;
+            let versions = aseptic_runner::dataset::list(&home, &project)?;
+            list(context, &versions)?;
+            say_quarantined(context, &home, &project, &versions)?;
         }
         Action::Show(args) => show::run(context, args)?,
         Action::Log(args) => show::log(context, args)?,
@@ -68,6 +71,22 @@ fn list(context: &Context, versions: &[DatasetVersion]) -> Result<(), Failure> {
         return Ok(());
     }
     context.out(versions_table(versions));
+    Ok(())
+}
+
+/// Which of these versions something in quarantine reaches.
+fn say_quarantined(
+    context: &Context,
+    home: &Home,
+    project: &ProjectName,
+    versions: &[DatasetVersion],
+) -> Result<(), Failure> {
+    let mut marks = Marks::new(home)?;
+    for version in versions {
+        if let Some(found) = marks.version(project, version)? {
+            context.say(format_args!("note: {} is in quarantine: {}", title(version), found.describe()));
+        }
+    }
     Ok(())
 }
 

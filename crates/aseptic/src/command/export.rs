@@ -2,7 +2,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use aseptic_model::{Class, InputRef};
-use aseptic_runner::Existing;
+use aseptic_runner::{Existing, IfQuarantined};
 use serde_json::json;
 
 use crate::context::Context;
@@ -25,6 +25,9 @@ pub(crate) struct Args {
     /// Replace files that are there
     #[arg(long)]
     overwrite: bool,
+    /// Export outputs that something in quarantine reaches, too; the ledger says so
+    #[arg(long)]
+    quarantined: bool,
 }
 
 pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failure> {
@@ -42,8 +45,9 @@ pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failur
     let existing = if args.overwrite { Existing::Overwrite } else { Existing::Refuse };
     let project = context.project()?;
     let mut home = context.home()?;
+    let quarantined = if args.quarantined { IfQuarantined::Export } else { IfQuarantined::Refuse };
     let (run, exported) =
-        aseptic_runner::export(&mut home, &project, &run, path.as_ref(), &args.to, existing)?;
+        aseptic_runner::export(&mut home, &project, &run, path.as_ref(), &args.to, existing, quarantined)?;
     if context.json() {
         context.document(&json!({
             "schema": "aseptic.export/1", "run": run, "files": exported.files, "bytes": exported.bytes,

@@ -16,7 +16,7 @@ use crate::failure::Failure;
     after_help = "Examples:\n  aseptic logs latest\n  aseptic logs train --stderr\n  aseptic logs --stdin latest"
 )]
 pub(crate) struct Args {
-    /// Run: an id, the start of one, `latest`, or an experiment for its newest success
+    /// Run: an id, the start of one, `latest`, an experiment for its newest success, or a name
     run: RunRef,
     /// Standard error instead
     #[arg(long)]

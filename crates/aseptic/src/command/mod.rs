@@ -1,27 +1,37 @@
 //! One file per command: its help, its arguments, one library call.
 
+pub(crate) mod annotate;
 pub(crate) mod archive;
 pub(crate) mod attest;
 pub(crate) mod catalog;
 pub(crate) mod completions;
 pub(crate) mod dataset;
 mod denied;
+pub(crate) mod diff;
 pub(crate) mod doctor;
 pub(crate) mod drill;
 pub(crate) mod drill_part;
+pub(crate) mod effects;
+pub(crate) mod env;
 pub(crate) mod export;
+mod follow;
 pub(crate) mod gateway_part;
 pub(crate) mod gc;
+pub(crate) mod incident;
 pub(crate) mod init;
 pub(crate) mod ledger;
 pub(crate) mod lineage;
 pub(crate) mod logs;
+pub(crate) mod metrics;
 mod network;
 pub(crate) mod plan;
+pub(crate) mod quarantine;
+pub(crate) mod replay;
 pub(crate) mod restore;
 pub(crate) mod retention;
 pub(crate) mod revoke;
 pub(crate) mod run;
 pub(crate) mod runs;
 pub(crate) mod show;
+pub(crate) mod stop;
 pub(crate) mod witness;

@@ -3,6 +3,7 @@ use std::process::ExitCode;
 use aseptic_model::{Decision, Outcome, Plan};
 use serde::Serialize;
 
+use super::env::{documents, print_findings};
 use super::run::Wanted;
 use crate::context::{Context, Shown};
 use crate::failure::Failure;
@@ -25,6 +26,8 @@ struct Document<'a> {
     digest: String,
     plan: &'a Plan,
     decision: &'a Decision,
+    /// What stands out about its environment.
+    findings: Vec<serde_json::Value>,
 }
 
 pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failure> {
@@ -32,12 +35,19 @@ pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failur
     let mut home = context.home()?;
     let planned = aseptic_runner::plan(&mut home, &request, &mut context.observer(Shown::Nothing))?;
     let decision = aseptic_runner::decide(&home, &planned.plan)?;
+    let findings = aseptic_runner::plan_findings(&home, &planned)?;
     let digest = planned.digest.to_string();
     if context.json() {
         let plan = &planned.plan;
-        context.document(&Document { schema: "aseptic.plan-report/1", digest, plan, decision: &decision })?;
+        let findings = documents(&findings);
+        let schema = "aseptic.plan-report/1";
+        context.document(&Document { schema, digest, plan, decision: &decision, findings })?;
     } else {
         context.out(describe(&planned.plan, &digest));
+        if !findings.is_empty() {
+            context.out("findings");
+            print_findings(context, &findings);
+        }
         print_decision(context, &decision);
     }
     Ok(match decision.outcome {

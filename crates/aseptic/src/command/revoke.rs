@@ -14,7 +14,7 @@ use crate::failure::Failure;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  aseptic revoke latest huggingface.co:443")]
 pub(crate) struct Args {
-    /// Run: an id, the start of one, or `latest`
+    /// Run: an id, the start of one, `latest`, or a name
     #[arg(value_hint = ValueHint::Other)]
     run: RunRef,
     /// Destination as in its plan; `aseptic show RUN` lists them

@@ -1,12 +1,14 @@
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use aseptic_model::{
-    ByteSize, Clock, ExperimentName, Gpus, InputName, InputRef, RunRecord, Status, describe_ms,
+    ByteSize, Class, Clock, ExperimentName, Gpus, InputName, InputRef, RunRecord, Status, describe_ms,
 };
 use aseptic_runner::{Attempts, CodeChoice, Request};
 use clap::ValueHint;
 
+use super::annotate::Said;
 use super::{denied, network};
 use crate::context::{Context, Shown, directory_of, home_directory, program_directories};
 use crate::failure::{Failure, RUN_DENIED, RUN_FAILED, RUN_LIMITED};
@@ -41,6 +43,16 @@ pub(crate) struct Args {
     /// Give the job nothing on standard input: it is read ahead, which a loop over its lines would miss
     #[arg(long, short = 'n')]
     no_stdin: bool,
+    /// Give the result of a run of an equal plan that succeeded, if its outputs are intact, instead of running
+    ///
+    /// Equal means the same code, inputs, parameters, environment, limits and grants. Of the environment, no file may
+    /// have changed since, nor a package of the system; `aseptic env verify` reads its every byte. The job would be
+    /// given nothing on standard input: what is typed or piped in is in no plan. Name, tags and note of the other run
+    /// stay as they are.
+    #[arg(long, conflicts_with = "explain")]
+    reuse: bool,
+    #[command(flatten)]
+    said: Said,
 }
 
 const EXAMPLES: &str = "\
@@ -52,6 +64,8 @@ Examples:
   aseptic run --network huggingface.co:443 --network '*.hf.co:443' -- python3 fetch.py
   aseptic run --network observe -- python3 fetch.py
   aseptic run --json train > result.json
+  aseptic run --name baseline --tag paper --note 'before the new loss' train
+  aseptic run --reuse train
   aseptic run -- python3 -i
   xz -dc rows.csv.xz | aseptic run -- python3 count.py";
 
@@ -151,16 +165,26 @@ pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failur
         request.attempts = Attempts::Seen;
         request.programs = program_directories();
     }
+    request.reuse = args.reuse;
+    request.annotation = args.said.annotation(&[]);
     let mut home = context.home()?;
     let shown = if context.json() { Shown::Stderr } else { Shown::Streams };
-    let (streams, console) = Console::new(context.json(), !args.no_stdin);
+    let nothing = args.no_stdin || (args.reuse && std::io::stdin().is_terminal());
+    let (streams, console) = Console::new(context.json(), !nothing);
     request.streams = streams;
     let mut observer = context.observer(shown).with(console);
     let record = aseptic_runner::run(&mut home, &request, Caught::new, &mut observer);
+    let reused = observer.is_reused();
     let tail = observer.into_tail(); // The terminal is as it was before anything is said.
     let record = record?;
     if context.json() {
-        context.document(&record)?;
+        context.document(&document(&record, reused)?)?;
+    }
+    if reused {
+        let run = &record.run;
+        context
+            .say(format_args!("  `aseptic show {run}` has everything, `aseptic logs {run}` what it printed"));
+        return Ok(ExitCode::from(exit_code(&record)));
     }
     summarise(context, &record);
     if record.observed.is_some() || denied::is_seen(&record) {
@@ -177,6 +201,18 @@ pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failur
         context.say(format_args!("  help: if it failed at a limit, raise that with `--limit {key}`"));
     }
     Ok(ExitCode::from(exit_code(&record)))
+}
+
+/// The record, which says so where it is that of an earlier run.
+fn document(record: &RunRecord, reused: bool) -> Result<serde_json::Value, Failure> {
+    let mut document = serde_json::to_value(record).map_err(|error| {
+        let help = "report this: every record can be written";
+        Failure::new(Class::Internal, "cli/document", error.to_string(), help)
+    })?;
+    if reused {
+        document["reused"] = true.into();
+    }
+    Ok(document)
 }
 
 /// The job's own exit code, or the shell's convention for a signal.

@@ -1,12 +1,18 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::process::ExitCode;
 
-use aseptic_model::{ByteSize, Given, RunRecord, RunRef, Wall, WallState, describe_ms};
-use aseptic_runner::Shown;
+use aseptic_model::{
+    ByteSize, Given, MetricSummary, Metrics, ProjectName, RunRecord, RunRef, Tag, Wall, WallState,
+    describe_ms, escape_bytes,
+};
+use aseptic_runner::quarantine::Marks;
+use aseptic_runner::{Home, Letters, MetricsOf, RunSummary, Shown, summarise_metrics};
 use serde_json::json;
 
+use super::metrics::metric_lines;
 use super::run::whole_ms;
-use super::{network, plan, runs};
+use super::{effects, network, plan, runs};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::table;
@@ -18,7 +24,7 @@ use crate::table;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  aseptic show latest\n  aseptic show --json train")]
 pub(crate) struct Args {
-    /// Run: an id, the start of one, `latest`, or an experiment for its newest success
+    /// Run: an id, the start of one, `latest`, an experiment for its newest success, or a name
     run: RunRef,
 }
 
@@ -26,24 +32,46 @@ pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failur
     let project = context.project()?;
     let home = context.home()?;
     match aseptic_runner::show(&home, &project, &args.run)? {
-        Shown::Sealed(record, gone) => {
+        Shown::Sealed { record, summary, tags, gone } => {
             if context.json() {
                 context.document(&record)?;
             } else {
-                context.out(describe(&record).trim_end());
+                let machine = machine(&home, &project, &record);
+                let text = describe(&record, &machine, context.letters());
+                context.out(format_args!("{}{}", said(&summary, &tags), text.trim_end()));
+                let replays = aseptic_runner::replays(&home, &project, &record.run)?;
+                effects::replays(&record, &replays).into_iter().for_each(|line| context.out(line));
+            }
+            let marked = Marks::new(&home)?.run(&project, &record.run)?;
+            if let Some(found) = marked {
+                context.say(format_args!("note: in quarantine: {}", found.describe()));
             }
             if let Some(gone) = gone {
                 let when = format!("by retention class {} on {}", gone.class, gone.day());
                 context.say(format_args!("note: its outputs, code and logs were deleted {when}"));
             }
         }
-        Shown::Planned(summary, plan) if context.json() => {
-            let run = runs::row(&summary);
-            context.document(&json!({ "schema": "aseptic.run-summary/1", "run": run, "plan": plan }))?;
+        Shown::Planned { summary, tags, plan } if context.json() => {
+            let mut run = runs::row(&summary);
+            run["tags"] = json!(tags);
+            let metrics = so_far(&home, &project, &summary)?;
+            context.document(&json!({
+                "schema": "aseptic.run-summary/1", "run": run, "plan": plan, "metrics": metrics,
+            }))?;
         }
-        Shown::Planned(summary, plan) => {
+        Shown::Planned { summary, tags, plan } => {
             context.out(format_args!("run {} is {}", summary.run, runs::state(&summary)));
+            let said = said(&summary, &tags);
+            if !said.is_empty() {
+                context.out(said.trim_end());
+            }
             context.out(plan::describe(&plan, &summary.plan.to_string()));
+            if let Some(metrics) = so_far(&home, &project, &summary)? {
+                context.out(format_args!("{} in {} so far", plural(metrics.lines, "line"), metrics.file));
+                for line in metric_lines(&metrics.series, context.letters()) {
+                    context.out(format_args!("metric  {line}"));
+                }
+            }
             if let Some(decision) = &summary.decision {
                 plan::print_decision(context, decision);
             }
@@ -52,7 +80,53 @@ pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failur
     Ok(ExitCode::SUCCESS)
 }
 
-fn describe(record: &RunRecord) -> String {
+/// What people said about a run, line by line.
+fn said(run: &RunSummary, tags: &BTreeSet<Tag>) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, value: &str| {
+        let _ = writeln!(text, "{name:<12}{}", escape_bytes(value.as_bytes()));
+    };
+    if let Some(name) = &run.name {
+        line("name", name.as_str());
+    }
+    if !tags.is_empty() {
+        line("tags", &tags.iter().map(Tag::as_str).collect::<Vec<_>>().join(" "));
+    }
+    if let Some(note) = &run.note {
+        line("note", note);
+    }
+    text
+}
+
+/// What a run that goes on has measured until now.
+fn so_far(home: &Home, project: &ProjectName, run: &RunSummary) -> Result<Option<Metrics>, Failure> {
+    if run.status.is_some() {
+        return Ok(None);
+    }
+    let exact = run.run.to_string().parse::<RunRef>();
+    let summarised = exact.map(|run| summarise_metrics(home, project, &run, MetricsOf::Job));
+    let Ok(summarised) = summarised else { return Ok(None) };
+    match summarised {
+        // Sealed or gone meanwhile: the next look says so.
+        Ok(found) => Ok(found.map(|(_, metrics)| metrics)),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The two most telling metrics of the machine, if there are any and they are not deleted.
+fn machine(home: &Home, project: &ProjectName, record: &RunRecord) -> BTreeMap<String, MetricSummary> {
+    let run = record.system.as_ref().and_then(|_| record.run.to_string().parse::<RunRef>().ok());
+    let read = run.and_then(|run| summarise_metrics(home, project, &run, MetricsOf::Machine).ok().flatten());
+    let mut series = read.map(|(_, metrics)| metrics.series).unwrap_or_default();
+    series.retain(|name, _| ["cpu_cores", "memory_bytes"].contains(&name.as_str()));
+    series
+}
+
+fn plural(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+fn describe(record: &RunRecord, machine: &BTreeMap<String, MetricSummary>, letters: Letters) -> String {
     let mut text = String::new();
     let mut line = |name: &str, value: String| {
         let _ = writeln!(text, "{name:<12}{value}");
@@ -77,6 +151,9 @@ fn describe(record: &RunRecord) -> String {
         }
         line("counted by", usage.source.clone());
     }
+    for text in metric_lines(machine, letters) {
+        line("machine", text);
+    }
     line("plan", record.plan.to_string());
     for (name, value) in &record.params {
         line("param", format!("{name} = {value}"));
@@ -94,7 +171,7 @@ fn describe(record: &RunRecord) -> String {
     line("host", format!("Linux {} {}, {}", host.kernel, host.architecture, host.cpu));
     line("labels", table::labels(&record.labels));
     for (name, input) in &record.inputs {
-        let read = record.lineage.read.get(name).map_or(0, std::collections::BTreeSet::len);
+        let read = record.lineage.read.get(name).map_or(0, BTreeSet::len);
         let short = input.snapshot.short();
         line("input", format!("/data/{name}  {short}, {read} of {} files opened", input.files));
     }
@@ -112,6 +189,19 @@ fn describe(record: &RunRecord) -> String {
                 String::new()
             };
             line("stdin", format!("{}  {}{dropped}", ByteSize(log.size), log.blake3.short()));
+        }
+    }
+    if let Some(metrics) = &record.metrics {
+        let mut said = format!("{} in {}", plural(metrics.lines, "line"), metrics.file);
+        if metrics.unreadable > 0 {
+            let _ = write!(said, ", {} of them not read, or not all of their values", metrics.unreadable);
+        }
+        if metrics.unread_bytes > 0 {
+            let _ = write!(said, ", the last {} not read", ByteSize(metrics.unread_bytes));
+        }
+        line("metrics", said);
+        for text in metric_lines(&metrics.series, letters) {
+            line("metric", text);
         }
     }
     for output in &record.outputs {
@@ -142,6 +232,9 @@ fn describe(record: &RunRecord) -> String {
         if let Some(why) = &egress.incomplete_because {
             line("network", format!("not all of it is counted: {why}"));
         }
+    }
+    for told in &record.told {
+        line("was told", escape_bytes(told.as_bytes()));
     }
     for denied in &record.denied {
         let why = denied.reason.map_or("", |reason| reason.as_str());

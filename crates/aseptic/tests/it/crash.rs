@@ -2,6 +2,7 @@
 
 use std::io::Read;
 use std::process::Stdio;
+use std::sync::atomic::Ordering;
 
 use crate::world::{World, processes_with, wait_until};
 
@@ -38,6 +39,7 @@ fn a_killed_supervisor_takes_its_job_along_and_the_run_is_sealed_as_aborted() {
 #[test]
 fn a_run_that_cannot_be_sealed_stops_nobody_else() {
     let world = World::new();
+    world.damaged.store(true, Ordering::Relaxed); // A plan is removed from the store.
     world.shell("echo one");
     let mut command = world.command(&["run", "--quiet", "--", "sh", "-c", "echo ready; sleep 1000"]);
     let mut supervisor = command.stdout(Stdio::piped()).spawn().unwrap();

@@ -1,35 +1,49 @@
 //! What a user sees: the whole command, in an empty home, on the real kernel.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, its helpers included")]
 
+mod annotate;
 mod archive_attacks;
 mod archives;
 mod attestations;
 mod bad_input;
+mod catalogs;
 mod clock;
 mod collection;
 mod commands;
 mod crash;
 mod datasets;
+mod diffs;
 mod drill;
 mod egress;
+mod environments;
 mod explain;
 mod hosts;
 mod immutable;
 mod imports;
+mod incidents;
 mod isolation;
 mod ledgers;
 mod limits;
+mod lineage;
+mod metrics;
 mod network;
 mod pages;
 mod pipes;
 mod planted;
+#[path = "../../../catalog/tests/it/private.rs"]
+mod private;
+mod quarantine;
 mod record;
 mod recorded;
+mod replays;
 mod retention;
+mod reuse;
 mod rotation;
+mod search;
 mod session;
 mod sharing;
 mod signals;
+mod stopping;
 mod terminal;
 mod testbed;
 mod witness;

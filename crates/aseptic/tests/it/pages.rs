@@ -26,6 +26,18 @@ fn commands(block: &str) -> Vec<Vec<String>> {
         .collect()
 }
 
+/// Carries out `script` in a shell that knows the command `aseptic`, which must succeed; what it printed.
+fn shell(world: &World, script: &str) -> String {
+    let aseptic = world.command::<&str>(&[]);
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-euc", &format!("aseptic() {{ \"$ASEPTIC\" \"$@\"; }}\n{script}")]);
+    shell.env("ASEPTIC", aseptic.get_program()).stdin(std::process::Stdio::null());
+    shell.envs(aseptic.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let output = shell.current_dir(world.path("project")).output().unwrap();
+    assert!(output.status.success(), "{script}: {output:?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
 #[test]
 fn the_first_list_of_a_network() {
     let world = World::new();
@@ -70,6 +82,25 @@ fn how_long_bytes_are_kept() {
 }
 
 #[test]
+fn where_something_came_from() {
+    let world = World::new();
+    world.write("digits/train.csv", "1");
+    world.write(
+        "aseptic.toml",
+        "[project]\nname = \"p\"\n[experiment.train]\ncommand = [\"cp\", \"/data/d/train.csv\", \"/out/model\"]\n\
+         data = { d = \"digits\" }\n",
+    );
+    world.ok(&["dataset", "add", "digits", "--name", "digits"]);
+    world.ok(&["run", "--quiet", "train"]);
+    let [block] = blocks("docs/lineage.md", "sh").try_into().unwrap();
+    let commands = commands(&block);
+    assert_eq!(commands.len(), 8, "{block}");
+    for words in &commands {
+        world.ok(&words[1..]);
+    }
+}
+
+#[test]
 fn the_specs_are_plans() {
     for (page, experiment) in [("docs/network.md", "fetch"), ("docs/spec.md", "train")] {
         let world = World::new();
@@ -95,6 +126,20 @@ fn the_commands_about_datasets() {
     }
     let shared = world.ok(&["dataset", "show", "digits", "--project", "evaluation"]);
     assert!(shared.contains("project default: digits@2") && shared.contains("role = train"), "{shared}");
+}
+
+#[test]
+fn the_commands_about_diff_and_replay() {
+    let world = World::new();
+    world.ok(&["run", "--quiet", "--", "sh", "-c", "echo 1 > /out/a"]);
+    let mut count = 0;
+    for page in ["docs/replay.md", "docs/diff.md"] {
+        for words in blocks(page, "sh").iter().flat_map(|block| commands(block)) {
+            world.ok(&words[1..]);
+            count += 1;
+        }
+    }
+    assert_eq!(count, 8);
 }
 
 #[test]
@@ -135,16 +180,7 @@ fn the_commands_about_the_ledger() {
 fn the_commands_about_witnesses() {
     let world = World::new();
     world.ok(&["run", "--quiet", "--", "true"]);
-    let shell = |script: &str| {
-        let script = format!("aseptic() {{ \"$ASEPTIC\" \"$@\"; }}\n{script}");
-        let aseptic = world.command::<&str>(&[]);
-        let mut shell = std::process::Command::new("sh");
-        shell.args(["-euc", &script]).env("ASEPTIC", aseptic.get_program());
-        shell.envs(aseptic.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        let output = shell.current_dir(world.path("project")).output().unwrap();
-        assert!(output.status.success(), "{script}: {output:?}");
-        String::from_utf8(output.stdout).unwrap()
-    };
+    let shell = |script: &str| shell(&world, script);
     fs::copy(world.path("state/ledger/verifier"), world.path("project/verifier")).unwrap();
     let [key, ask, sign, take, serve, again, proofs] = blocks("docs/witness.md", "sh").try_into().unwrap();
     for block in [&key, &ask, &sign] {
@@ -174,16 +210,110 @@ fn the_commands_about_attestations() {
     let script = "mkdir /out/model; cp /data/d/a.csv /out/model/weights; echo 1 > /out/metrics";
     world.ok(&["run", "--quiet", "--data", "d=digits", "--", "sh", "-c", script]);
     for block in blocks("docs/attestations.md", "sh") {
-        let aseptic = world.command::<&str>(&[]);
-        let script = format!("aseptic() {{ \"$ASEPTIC\" \"$@\"; }}\n{block}");
-        let mut shell = std::process::Command::new("sh");
-        shell.args(["-euc", &script]).env("ASEPTIC", aseptic.get_program());
-        shell.envs(aseptic.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        let output = shell.current_dir(world.path("project")).output().unwrap();
-        assert!(output.status.success(), "{block}{output:?}");
+        shell(&world, &block);
     }
     let page = blocks("docs/attestations.md", "sh").concat();
     for format in ["slsa", "in-toto", "oms", "cyclonedx", "ro-crate", "croissant", "openlineage"] {
         assert!(page.contains(&format!("--as {format}")), "{format}");
+    }
+}
+
+#[test]
+fn the_commands_about_metrics() {
+    let world = World::new();
+    let program = blocks("docs/metrics.md", "python").remove(0);
+    world.write("measure.py", program);
+    let [block] = blocks("docs/metrics.md", "sh").try_into().unwrap();
+    shell(&world, &block);
+    assert!(world.path("project/measured.svg").exists());
+    let series = &world.json(&["show", "latest", "--json"])["metrics"]["series"];
+    assert_eq!((&series["loss"]["count"], &series["test/accuracy"]["count"]), (&100.into(), &100.into()));
+}
+
+/// Every command of `page`, one after the other, in a world where somebody works with the dataset `digits`.
+fn follow(page: &str) -> (World, String) {
+    let world = World::new();
+    world.write("rows/a.csv", "1\n");
+    world.write("rows/b.csv", "2\n");
+    world.write("new-rows/a.csv", "3\n");
+    let said = ["--label", "pii", "--licence", "MIT"];
+    world.ok(&[&["dataset", "add", "rows", "--name", "digits"], &said[..]].concat());
+    let script = "sed s/^/model-/ /data/d/a.csv > /out/model";
+    world.ok(&["run", "--quiet", "--no-code", "--data", "d=digits", "--", "sh", "-c", script]);
+    fs::copy(world.path("state/ledger/verifier"), world.path("project/verifier")).unwrap();
+    let blocks = blocks(page, "sh");
+    assert!(!blocks.is_empty(), "{page}");
+    let said = shell(&world, &blocks.concat());
+    (world, said)
+}
+
+#[test]
+fn the_commands_about_quarantine() {
+    let (world, said) = follow("docs/quarantine.md");
+    assert!(said.contains("dataset:digits@1 reaches 1 run and 1 dataset version"), "{said}");
+    assert!(said.contains("dataset:digits@1 is not in quarantine any more"), "{said}");
+    let plan = world.run(&["plan", "--no-code", "--data", "d=digits", "--", "true"]);
+    assert!(plan.starts_with("exit: 0"), "{plan}");
+}
+
+#[test]
+fn the_commands_about_incidents() {
+    let (world, said) = follow("docs/incidents.md");
+    assert!(said.contains("1 runs have signed statements"), "{said}");
+    assert!(world.path("project/evidence/report.html").exists());
+    assert!(world.path("project/evidence-at-the-end/report.html").exists());
+}
+
+/// What each playbook leaves in quarantine, if anything.
+#[test]
+fn the_commands_of_every_playbook() {
+    let kept = [
+        ("compromised-host", Some("host:gpu-7")),
+        ("erasure-request", Some("file:")),
+        ("leaked-credential", Some("file:")),
+        ("leaked-test-set", Some("dataset:digits")),
+        ("non-reproducible-result", None),
+        ("poisoned-file", Some("file:")),
+        ("vulnerable-package", None),
+    ];
+    let root = std::path::PathBuf::from(std::env::var_os("CARGO_MANIFEST_DIR").unwrap());
+    let pages = fs::read_dir(root.join("../../docs/playbooks")).unwrap().count();
+    assert_eq!(pages, kept.len());
+    for (name, object) in kept {
+        let (world, _) = follow(&format!("docs/playbooks/{name}.md"));
+        let listed = world.json(&["quarantine", "list", "--json"]);
+        let left: Vec<_> = listed["quarantine"].as_array().unwrap().iter().collect();
+        match object {
+            None => assert!(left.is_empty(), "{name}: {left:?}"),
+            Some(object) => {
+                assert_eq!(left.len(), 1, "{name}");
+                assert!(left[0]["object"].as_str().unwrap().starts_with(object), "{name}: {left:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_commands_about_searches() {
+    let world = World::new();
+    world.write("rows/a.csv", "1\n");
+    world.ok(&["dataset", "add", "rows", "--name", "digits", "--label", "pii"]);
+    world.ok(&["run", "--quiet", "--data", "digits=digits", "--param", "lr=0.001", "--", "true"]);
+    for block in blocks("docs/search.md", "sh") {
+        for line in block.lines() {
+            shell(&world, line);
+        }
+    }
+    let shown = world.ok(&["show", "first-try"]);
+    assert!(shown.contains("trained before the fix") && !shown.contains("paper"), "{shown}");
+}
+
+/// The table of fields on the page is that of the program.
+#[test]
+fn the_page_about_searches_has_every_field() {
+    let root = std::env::var_os("CARGO_MANIFEST_DIR").unwrap();
+    let page = fs::read_to_string(Path::new(&root).join("../../docs/search.md")).unwrap();
+    for column in aseptic_runner::Column::ALL {
+        assert!(page.contains(&format!("`{}`", column.as_str())), "{column:?}");
     }
 }

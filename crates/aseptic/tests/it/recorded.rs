@@ -30,10 +30,38 @@ const COMMANDS: &[Row] = &[
     ),
     ("runs", &[], "runs", Nothing),
     ("show", &[RUN], "show latest", Nothing),
+    ("diff", &[RUN], "diff latest latest", Nothing),
+    ("replay", &[RUN], "replay --quiet latest", Entries(&["run.planned", "run.sealed", "run.replayed"])),
+    ("annotate", &[RUN], "annotate latest --tag paper", Entries(&["run.described"])),
     ("logs", &[RUN], "logs latest", Nothing),
+    ("metrics", &[MEASURED], "metrics latest", Nothing),
     ("export", &[OUTPUT], "export latest --to copy", Entries(&["run.exported"])),
     ("revoke", &[], "", Elsewhere),
+    ("stop", &[], "", Elsewhere),
+    ("quarantine add", &[], QUARANTINE, Entries(&["quarantine.added"])),
+    ("quarantine list", &[QUARANTINE], "quarantine list", Nothing),
+    ("quarantine show", &[QUARANTINE], "quarantine show digits@1", Nothing),
+    (
+        "quarantine lift",
+        &[QUARANTINE],
+        "quarantine lift digits@1 --reason checked",
+        Entries(&["quarantine.lifted"]),
+    ),
+    (
+        "incident open",
+        &[RUN],
+        INCIDENT,
+        Entries(&["quarantine.added", "incident.opened", "incident.exported"]),
+    ),
+    ("incident list", &[INCIDENT], "incident list", Nothing),
+    ("incident show", &[INCIDENT], "incident show latest", Nothing),
+    ("incident export", &[INCIDENT], "incident export latest --out again", Entries(&["incident.exported"])),
+    ("incident verify", &[INCIDENT], "incident verify evidence", Nothing),
+    ("incident close", &[INCIDENT], "incident close latest --reason done", Entries(&["incident.closed"])),
     ("lineage", &[], "lineage digits", Nothing),
+    ("env list", &[RUN], "env list latest", Nothing),
+    ("env diff", &[RUN], "env diff latest now", Nothing),
+    ("env verify", &[], "env verify --python /usr/bin/python3", Nothing),
     ("dataset add", &[], "dataset add rows --name other", Entries(&["dataset.added"])),
     ("dataset list", &[], "dataset list", Nothing),
     ("dataset show", &[], "dataset show digits", Nothing),
@@ -78,6 +106,7 @@ const COMMANDS: &[Row] = &[
     ("attest export", &[RUN], "attest export latest --as slsa --out p", Entries(&["attestation.exported"])),
     ("attest key", &[], "attest key --rotate --reason yearly", Entries(&["attestation.key"])),
     ("catalog rebuild", &[], "catalog rebuild", Nothing),
+    ("catalog verify", &[], "catalog verify", Nothing),
     ("catalog dump", &[], "catalog dump", Nothing),
     ("doctor", &[], "doctor", Nothing),
     ("drill", &[], "drill --family processes", Entries(&["drill.completed"])),
@@ -85,10 +114,13 @@ const COMMANDS: &[Row] = &[
 ];
 
 const RUN: &str = "run --quiet -- true";
+const QUARANTINE: &str = "quarantine add digits@1 --reason leaked --yes";
+const INCIDENT: &str = "incident open digits@1 --reason leaked --yes --out evidence";
 const KEY: &str = "witness key w.example/one";
 const ADD: &str = "ledger witness add {witness} --name one";
 const ASK: &str = "ledger witness update --request to-one --witness one";
 const SIGN: &str = "witness sign --log-file ../state/ledger/verifier --request to-one --cosignature from-one";
+const MEASURED: &str = "run --quiet -- sh -c echo${IFS}{\"a\":1}>/out/metrics.jsonl";
 const OUTPUT: &str = "run --quiet -- sh -c date>/out/a";
 
 /// Every command of the help, with those below it.

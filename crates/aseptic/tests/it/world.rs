@@ -5,19 +5,39 @@ use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// A user with nothing: removed with everything in it when dropped.
+/// A user with nothing: removed with everything in it when dropped. Then the catalog is what ledger and stores make of
+/// it, unless one of these cannot be used any more.
 pub(crate) struct World {
     root: tempfile::TempDir,
+    /// The URL of the database that has the catalog.
+    pub(crate) catalog: Option<String>,
+    /// Whether what the catalog was made of is damaged on purpose.
+    pub(crate) damaged: AtomicBool,
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        if std::thread::panicking()
+            || self.damaged.load(Ordering::Relaxed)
+            || !self.path("state/ledger").exists()
+        {
+            return;
+        }
+        let output = self.output(&["catalog", "verify"]);
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!said.contains("catalog/different"), "{said}");
+    }
 }
 
 impl World {
     pub(crate) fn new() -> Self {
         let root = tempfile::Builder::new().prefix("aseptic-test-").tempdir().unwrap();
-        let world = Self { root };
+        let world = Self { root, catalog: None, damaged: AtomicBool::new(false) };
         fs::create_dir(world.path("project")).unwrap();
         fs::create_dir(world.path("user")).unwrap();
         world
@@ -49,6 +69,9 @@ impl World {
             .env("HOME", self.path("user"))
             .env("ASEPTIC_HOME", self.path("state"))
             .stdin(Stdio::null());
+        if let Some(url) = &self.catalog {
+            command.env("ASEPTIC_CATALOG", url);
+        }
         command
     }
 

@@ -12,7 +12,7 @@ use crate::failure::Failure;
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  aseptic attest show latest\n  aseptic attest show --json train")]
 pub(crate) struct Args {
-    /// Run: an id, the start of one, `latest`, or an experiment for its newest success
+    /// Run: an id, the start of one, `latest`, an experiment for its newest success, or a name
     run: RunRef,
 }
 

@@ -6,7 +6,7 @@ use aseptic_runner::dataset::Details;
 use aseptic_runner::{Storage, Stored};
 use serde_json::{Value, json};
 
-use super::{origin, row, title, versions_table};
+use super::{origin, row, say_quarantined, title, versions_table};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::table::{amount, labels, table};
@@ -57,7 +57,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Failure> {
     if versions.len() > 1 {
         context.out(format_args!("\n{}", versions_table(&versions)));
     }
-    Ok(())
+    say_quarantined(context, &home, &project, &versions)
 }
 
 fn describe(details: &Details) -> String {

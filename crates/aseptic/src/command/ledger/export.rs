@@ -15,6 +15,7 @@ use super::filter::{Filter, Source};
 use super::show;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::table::csv_field;
 
 /// Write the entries for another program
 ///
@@ -127,43 +128,11 @@ fn csv(recorded: &Recorded) -> String {
         }
     }
     fields.extend([hidden.join("; "), text]);
-    let fields: Vec<_> = fields.iter().map(|field| quoted(field)).collect();
+    let fields: Vec<_> = fields.iter().map(|field| csv_field(field)).collect();
     fields.join(",") + "\r\n"
-}
-
-/// A field that no spreadsheet takes for a formula, whatever it trims.
-fn quoted(field: &str) -> String {
-    let is_formula = field.trim_start().starts_with(['=', '+', '-', '@', '|', '%', '＝', '＋', '－', '＠'])
-        || field.starts_with(['\t', '\r', '\n', '\0']);
-    let field = format!("{}{field}", if is_formula { "'" } else { "" });
-    if field.contains([',', '"', '\r', '\n', ';', '\t']) || is_formula {
-        format!("\"{}\"", field.replace('"', "\"\""))
-    } else {
-        field
-    }
 }
 
 /// Milliseconds since 1970 of an entry's time.
 fn milliseconds(time: Timestamp) -> i64 {
     time.as_unix_ms()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn no_field_is_a_formula() {
-        for (field, written) in [
-            ("digits@1", "digits@1"),
-            ("a, \"b\"", "\"a, \"\"b\"\"\""),
-            ("=1+1", "\"'=1+1\""),
-            ("  @SUM(A1)", "\"'  @SUM(A1)\""),
-            ("-2", "\"'-2\""),
-            ("\t=1", "\"'\t=1\""),
-            ("a\r\n=1", "\"a\r\n=1\""),
-        ] {
-            assert_eq!(quoted(field), written);
-        }
-    }
 }

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use aseptic_model::Class;
 use aseptic_runner::{Position, Recorded};
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::filter::Filter;
 use super::show;
+use crate::command::follow;
 use crate::context::Context;
 use crate::failure::Failure;
 
@@ -94,24 +94,12 @@ fn print(context: &Context, recorded: &Recorded) -> bool {
     fine
 }
 
-/// Waits a moment, less when a signal comes. False when nobody reads standard output any more.
+/// False when nobody reads standard output any more.
 fn wait() -> Result<bool, Failure> {
-    let stdout = io::stdout();
-    let mut watched = [PollFd::new(&stdout, PollFlags::empty())];
-    let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(LOOK_EVERY.subsec_nanos()) };
-    match poll(&mut watched, Some(&timeout)) {
-        Ok(_) => Ok(!watched[0].revents().intersects(PollFlags::ERR | PollFlags::HUP)),
-        Err(rustix::io::Errno::INTR) => Ok(true),
-        Err(error) => {
-            let message = format!("could not wait: {error}");
-            Err(Failure::new(
-                Class::Host,
-                "ledger/follow",
-                message,
-                "try again, or use `aseptic ledger show`",
-            ))
-        }
-    }
+    follow::wait(LOOK_EVERY).map_err(|error| {
+        let message = format!("could not wait: {error}");
+        Failure::new(Class::Host, "ledger/follow", message, "try again, or use `aseptic ledger show`")
+    })
 }
 
 fn length(dir: &Path) -> Result<u64, Failure> {

@@ -3,7 +3,7 @@
 //! Source: OCSF 1.5.0, class API Activity (6003): <https://schema.ocsf.io/1.5.0/classes/api_activity>. The mapping
 //! is in `docs/ledger.md`.
 
-use aseptic_model::{Event, Outcome, Retained, Status};
+use aseptic_model::{Event, Outcome, Retained, Status, Verdict};
 use aseptic_runner::Recorded;
 use serde_json::{Value, json};
 
@@ -101,21 +101,29 @@ fn activity(event: &Event) -> Activity {
         | Event::RunPlanned { .. }
         | Event::RunStarted { .. }
         | Event::AttestationKey { .. }
-        | Event::QuarantineAdded { .. } => Activity::Create,
-        Event::RunExported { .. } | Event::AttestationExported { .. } | Event::RunReached { .. } => {
-            Activity::Read
-        }
+        | Event::QuarantineAdded { .. }
+        | Event::IncidentOpened { .. } => Activity::Create,
+        Event::RunReused { .. }
+        | Event::IncidentExported { .. }
+        | Event::RunExported { .. }
+        | Event::AttestationExported { .. }
+        | Event::RunReached { .. } => Activity::Read,
         Event::DatasetLabelled { .. }
         | Event::DatasetDescribed { .. }
         | Event::RetentionSet { .. }
         | Event::RetentionDefault { .. }
         | Event::RunDecided { .. }
         | Event::RunSealed { .. }
+        | Event::RunDescribed { .. }
+        | Event::RunReplayed { .. }
+        | Event::IncidentClosed { .. }
         | Event::LedgerKeyRotated { .. }
         | Event::WitnessPolicy { .. } => Activity::Update,
         Event::RetentionExpired { .. }
         | Event::StoreCollected { .. }
         | Event::GrantRevoked { .. }
+        | Event::RunStopped { .. }
+        | Event::QuarantineLifted { .. }
         | Event::LedgerErased { .. } => Activity::Delete,
         Event::RunDenied { .. } | Event::LedgerClockWentBack { .. } | Event::DrillCompleted { .. } => {
             Activity::Other
@@ -127,7 +135,10 @@ fn activity(event: &Event) -> Activity {
 fn severity(event: &Event) -> (u32, &'static str) {
     match event {
         Event::DrillCompleted { breached, .. } if *breached > 0 => (5, "Critical"),
-        Event::QuarantineAdded { .. } => (4, "High"),
+        Event::QuarantineAdded { .. } | Event::IncidentOpened { .. } => (4, "High"),
+        Event::QuarantineLifted { .. } => (3, "Medium"),
+        Event::RunReplayed { verdict: Verdict::Different, .. } => (3, "Medium"),
+        Event::RunStopped { .. } => (2, "Low"),
         Event::RunDenied { .. } | Event::LedgerClockWentBack { .. } | Event::LedgerErased { .. } => {
             (3, "Medium")
         }
@@ -145,6 +156,7 @@ fn is_failure(event: &Event) -> bool {
         Event::RunDecided { decision, .. } => decision.outcome == Outcome::Deny,
         Event::RunSealed { status, .. } => *status != Status::Succeeded,
         Event::RunDenied { .. } => true,
+        Event::RunReplayed { verdict, .. } => *verdict == Verdict::Different,
         Event::DrillCompleted { breached, broken, .. } => breached + broken > 0,
         _ => false,
     }
