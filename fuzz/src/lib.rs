@@ -31,3 +31,24 @@ pub fn directory(purpose: &str) -> PathBuf {
     assert!(fs::create_dir_all(&dir).is_ok(), "{}", dir.display());
     dir
 }
+
+/// Compares both parts of `bytes`, of which the first says how long the first is, as files of this name. A file is
+/// equal to itself, whatever is in it.
+pub fn compare(name: &str, bytes: &[u8]) {
+    let Some((length, rest)) = bytes.split_first() else { return };
+    let (before, after) = rest.split_at(usize::from(*length).saturating_mul(8).min(rest.len()));
+    let content = |bytes: &[u8]| aseptic_compare::Content::bytes(bytes.to_vec());
+    let compare = |before: &[u8], after: &[u8]| {
+        aseptic_compare::compare(
+            name.as_bytes(),
+            &content(before),
+            &content(after),
+            aseptic_model::Tolerance::default(),
+        )
+    };
+    let found = compare(before, after);
+    assert!(found.first.len() <= 10 && found.within <= found.values);
+    // Of text whose lines are all equal the ends of lines are said to differ: its bytes must.
+    let same = compare(before, before);
+    assert!(same.differing == 0 || same.format == aseptic_model::FileFormat::Text);
+}
