@@ -1,23 +1,24 @@
 #!/usr/bin/env bash
 # Builds for release and measures: the start of a run beside other sandboxes, a program inside against the same
-# program outside, the gateway of a run beside other relays, the store beside other tools for data, and the ledger
-# beside fdatasync(2), SQLite and a verifier in Go.
+# program outside, the gateway of a run beside other relays, the store beside other tools for data, the ledger
+# beside fdatasync(2), SQLite and a verifier in Go, metrics beside MLflow and pandas, and the catalog beside MLflow.
 #
 #   scripts/bench.sh          all
-#   scripts/bench.sh PART …   one of start_up, inside, explain, egress, store, ledger; any further argument goes to it:
+#   scripts/bench.sh PART …   one of start_up, inside, explain, egress, store, ledger, metrics, catalog; any further
+#                             argument goes to it:
 #                             `start_up --samples 200`
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
 
-parts=(start_up inside explain egress store ledger)
+parts=(start_up inside explain egress store ledger metrics catalog)
 case ${1:-} in
-  start_up | inside | explain | egress | store | ledger)
+  start_up | inside | explain | egress | store | ledger | metrics | catalog)
     parts=("$1")
     shift
     ;;
   ?*)
-    echo "usage: $0 [start_up|inside|explain|egress|store|ledger ARGUMENT…]" >&2
+    echo "usage: $0 [start_up|inside|explain|egress|store|ledger|metrics|catalog ARGUMENT…]" >&2
     exit 2
     ;;
 esac
@@ -27,6 +28,8 @@ cargo build --release --locked -p aseptic
 cargo build --release --locked -p aseptic-sandbox --example jail
 cargo build --release --locked -p aseptic-store --example store
 cargo build --release --locked -p aseptic-ledger --example ledger
+cargo build --release --locked -p aseptic-metrics --example metrics
+cargo build --release --locked -p aseptic-catalog --example catalog
 python=$(scripts/find-python.sh)
 
 # The jail once more without the start of the C library, where Rust can build that.
@@ -73,12 +76,24 @@ make_verifier() {
   GO111MODULE=off GOPATH=/usr/share/gocode go build -o bench/scratch/ledger-notes scripts/peers/proofs/go/main.go
 }
 
+# What metrics and the catalog are measured beside. If it cannot be installed, the result has no column for it.
+make_mlflow() {
+  local venv=bench/scratch/mlflow
+  if ! "$venv/bin/python" -c 'import mlflow, sqlalchemy, alembic, pandas' 2>/dev/null; then
+    mkdir -p bench/scratch
+    "$python" -m venv --clear "$venv"
+    "$venv/bin/pip" install --quiet --disable-pip-version-check mlflow-skinny sqlalchemy alembic pandas ||
+      rm -rf "$venv"
+  fi
+}
+
 for part in "${parts[@]}"; do
   case $part in
     start_up) build_static_jail ;;
     inside) make_environment ;;
     store) make_store_peers ;;
     ledger) make_verifier ;;
+    metrics | catalog) make_mlflow ;;
   esac
   "$python" "bench/$part.py" "$@"
 done
