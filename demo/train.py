@@ -1,4 +1,4 @@
-"""Trains a classifier of hand-written digits. Knows nothing of aseptic but two variables."""
+"""Trains a classifier of hand-written digits. Knows nothing of aseptic but three variables."""
 
 import json
 import os
@@ -16,8 +16,13 @@ rows = pandas.concat([pandas.read_csv(path) for path in sorted(Path("/data/train
 pixels, digits = rows.drop(columns="digit"), rows["digit"]
 
 model = SVC(C=params["C"], gamma=params["gamma"])
-accuracy = cross_val_score(model, pixels, digits, cv=5).mean()
+accuracies = cross_val_score(model, pixels, digits, cv=5)
+accuracy = accuracies.mean()
 model.fit(pixels, digits)
+
+with open(os.environ["ASEPTIC_METRICS"], "a") as metrics:
+    for fold, of_fold in enumerate(accuracies):
+        print(json.dumps({"step": fold, "accuracy": of_fold, "loss": 1 - of_fold}), file=metrics)
 
 joblib.dump(model, out / "model.joblib")
 (out / "metrics.json").write_text(json.dumps({"rows": len(rows), "accuracy": round(accuracy, 4)}) + "\n")

@@ -113,6 +113,7 @@ show aseptic run penguins --param folds=10
 heading "Runs, one in full, and its results"
 show aseptic runs
 show aseptic show latest
+show aseptic metrics train evaluate
 say "" "Nothing was written into this directory; results come out when they are asked for."
 [[ -z $(git status --porcelain) ]] || wrong "a run changed the tree: $(git status --porcelain)"
 show aseptic export run:train/out --to ./results/train
@@ -159,6 +160,31 @@ show aseptic dataset verify digits-train
 
 heading "Where does this model come from?"
 show aseptic lineage run:train/out/model.joblib
+
+heading "Replay: the same plan five times, and what came of it compared"
+show aseptic replay train --times 5 | tee "$scratch/replay.txt"
+grep -q '^deterministic: 5 of 5' "$scratch/replay.txt" || wrong "training is not deterministic"
+
+heading "Another result: what differs, and what explains it?"
+show aseptic run train --quiet --param gamma=0.01 --name wider
+show aseptic runs --where 'experiment = train and param.gamma > 0.001' --columns name,param.gamma,metric.accuracy
+printf '\n$ aseptic diff train wider\n'
+compared=$(aseptic runs --json --where 'experiment = train and param.gamma = 0.001' --limit 1 |
+  "$python" -c 'import json, sys; print(json.load(sys.stdin)["runs"][0]["run"])')
+status=0
+aseptic diff "$compared" wider || status=$?
+((status == 1)) || wrong "diff says $status of two runs with another parameter"
+
+heading "The data turn out to be mislabelled: what did they reach?"
+show aseptic incident open --dataset digits-train@1 --reason "labels of two writers were swapped" --yes --out evidence
+printf '\n$ aseptic run train\n'
+if aseptic run train 2>&1 | tee "$scratch/denied.txt"; then
+  wrong "a run with data in quarantine passed"
+fi
+grep -q 'input/quarantined' "$scratch/denied.txt" || wrong "the denial does not name its rule"
+say "" "Anyone can check the evidence, without this machine's state:"
+show env ASEPTIC_HOME="$scratch/elsewhere" aseptic incident verify evidence
+rm -rf evidence
 
 heading "The ledger"
 say "Every decision is on disk before what it permits. The chain proves that nothing was changed since."
