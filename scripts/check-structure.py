@@ -29,12 +29,12 @@ UNSAFE_CRATE = "aseptic-sandbox"
 UNSAFE_FILE = re.compile(r"crates/(sandbox|drill)/src/sys(\.rs$|/|_)")
 
 # Longer than LINES_MAX, with the size they must not outgrow: {"crates/…/file.rs": 450}.
-LONG_FILES: dict[str, int] = {}
+LONG_FILES: dict[str, int] = {"crates/model/src/event.rs": 411}  # One enum, every event of which has its place in it.
 
 # First words of error codes; a code is `family/cause`.
 ERROR_FAMILIES = (
-    "archive attest catalog cli dataset drill environment export home init input ledger limit network plan request result"
-    " retention run sandbox spec store accept"
+    "archive attest catalog cli dataset drill environment export home incident init input ledger limit metrics network"
+    " plan quarantine replay request result retention run sandbox spec stop store accept"
 ).split()
 
 # Pages that name the test of each statement.

@@ -33,9 +33,19 @@ need_jail() {
   need util-linux setpriv --version
 }
 
+# The catalog on a server is tested with a private one.
+need_postgresql() {
+  need postgresql ls /usr/lib/postgresql/*/bin/initdb
+}
+
 # The second reader of stores.
 need_zstd() {
   need zstd zstd --version
+}
+
+# Reads the graphs of lineage.
+need_graphviz() {
+  need graphviz dot -V
 }
 
 need_python() {
@@ -63,7 +73,7 @@ need_peers() {
   need git git --version
   need nodejs node --version
   need default-jdk-headless javac --version
-  need postgresql ls /usr/lib/postgresql/*/bin/initdb
+  need_postgresql
   need postgresql-client psql --version
   need rclone rclone version
   need openssl openssl version
@@ -107,7 +117,10 @@ need_machine() {
 
 case $task in
   build) need_build ;;
-  test) need_build && need_jail && need_python && need_testbed && need_second_user && need_zstd ;;
+  test)
+    need_build && need_jail && need_python && need_testbed && need_second_user && need_zstd &&
+      need_graphviz && need_postgresql
+    ;;
   demo) need_build && need_jail && need_python ;;
   peers) need_build && need_jail && need_python && need_testbed && need_second_user && need_peers && need_go ;;
   bench)

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Tests by other people, and tests by force: CPython's regression tests inside and outside, the kernel's own
 # tests of what the walls rest on, real clients and servers through the network of runs, archives at servers of
-# others, proofs and documents in front of their verifiers, and many runs whose supervisors are killed.
+# others, proofs and documents in front of their verifiers, inventories beside pip and uv, and many runs whose supervisors are killed.
 #
 #   scripts/test-peers.sh                              all of them
-#   scripts/test-peers.sh cpython|kernel|egress|archives|proofs|stress only these; what follows `--` goes to the last one
+#   scripts/test-peers.sh cpython|kernel|egress|archives|proofs|environments|stress only these; what follows `--` goes to the last one
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
@@ -16,16 +16,16 @@ trap '[[ -z $place ]] || rm -rf -- "$place"' EXIT
 parts=()
 while (($#)) && [[ $1 != -- ]]; do
   case $1 in
-    cpython | kernel | egress | archives | proofs | stress) parts+=("$1") ;;
+    cpython | kernel | egress | archives | proofs | environments | stress) parts+=("$1") ;;
     *)
-      echo "usage: $0 [cpython] [kernel] [egress] [archives] [proofs] [stress] [-- ARGUMENT…]" >&2
+      echo "usage: $0 [cpython] [kernel] [egress] [archives] [proofs] [environments] [stress] [-- ARGUMENT…]" >&2
       exit 2
       ;;
   esac
   shift
 done
 (($# == 0)) || shift
-((${#parts[@]})) || parts=(kernel cpython egress archives proofs stress)
+((${#parts[@]})) || parts=(kernel cpython egress archives proofs environments stress)
 
 scripts/setup.sh peers
 cargo build --locked -p aseptic
@@ -124,6 +124,7 @@ for part in "${parts[@]}"; do
       "$verifiers/bin/python" scripts/peers/proofs --aseptic "$aseptic" --go "$verifiers/bin/notes" \
         --rust target/tlog-peer/debug/aseptic-tlog-peer --filler target/debug/examples/ledger "$@" || failed=1
       ;;
+    environments) "$python" scripts/peers/environments.py --aseptic "$aseptic" || failed=1 ;;
     stress) "$python" scripts/stress.py --aseptic "$aseptic" "$@" || failed=1 ;;
   esac
 done

@@ -27,7 +27,7 @@ pub(crate) enum Role {
 }
 
 /// Name of the socket in the directory of a run on which it is asked to give a grant back.
-pub(crate) const REVOCATIONS: &str = "revoke";
+pub(crate) const REVOCATIONS: &str = "desk";
 
 /// Name of a victim's socket file.
 const SOCKET: &str = "agent.sock";
