@@ -1,6 +1,6 @@
 //! Retention: for how long bytes are kept, who chose that, and what is gone.
 //!
-//! Choosing a class deletes nothing: the next [`crate::collect`] does.
+//! Choosing a class deletes nothing: the next [`crate::collect()`] does.
 //!
 //! **Invariant:** a class that this returned for is seen by every later collection, and none that had begun
 //! before deletes what it protects: choosing waits for the end of a collection.

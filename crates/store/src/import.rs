@@ -140,7 +140,7 @@ impl Store {
     /// - [`ImportError::SpecialFile`], [`ImportError::LinkOutside`]: the options refuse such an entry.
     /// - [`ImportError::Rule`]: an ignore file holds a line that is no rule.
     /// - [`ImportError::Shape`]: a path is too long or a directory too large for a snapshot.
-    /// - [`ImportError::Store`]: the store failed; see [`StoreError`].
+    /// - [`ImportError::Store`]: the store failed; see `StoreError`.
     pub fn import(
         &self,
         lease: &Lease,

@@ -39,7 +39,7 @@ enum Command {
                         aseptic quarantine add run:train --reason \"wrong machine\" --running flag")]
 struct Add {
     /// Dataset, DATASET@VERSION/PATH, run:RUN[/PATH], snapshot:DIGEST, file:DIGEST, host:NAME,
-    /// package:NAME[@VERSION] or policy:DIGEST
+    /// package:NAME, package:NAME@VERSION or policy:DIGEST
     object: ObjectRef,
     /// Why; it can be erased later
     #[arg(long, value_name = "TEXT")]

@@ -26,7 +26,7 @@ pub struct OutputsToCheck {
     pub part: Option<FilePath>,
 }
 
-/// What [`compare`] found: every file as the statement says, and none beside them.
+/// What the comparison found: every file as the statement says, and none beside them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Compared {
     /// Number of files.

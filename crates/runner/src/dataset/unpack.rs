@@ -17,7 +17,7 @@ pub struct Unpack {
     pub max_bytes: Option<u64>,
 }
 
-/// Imports what is in a tar archive as the next version of the dataset `name`, as [`super::add`] does with the
+/// Imports what is in a tar archive as the next version of the dataset `name`, as [`super::add()`] does with the
 /// directory that it was made from.
 ///
 /// # Errors

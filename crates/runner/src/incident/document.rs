@@ -22,7 +22,7 @@ pub(super) const ARTIFACTS_MAX: usize = 100_000;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Document {
-    /// [`SCHEMA`].
+    /// `aseptic.incident/1`.
     pub schema: String,
     /// The incident.
     pub incident: IncidentId,

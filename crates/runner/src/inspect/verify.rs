@@ -45,7 +45,7 @@ pub struct EnvironmentVerified {
     pub bytes: u64,
     /// Files that have no digest in the list, such as compiled ones, and were not compared.
     pub without_digest: u64,
-    /// What is wrong, at most [`FINDINGS_MAX`] of it.
+    /// What is wrong, at most 1000 of it.
     pub findings: Vec<Finding>,
     /// How many more are wrong.
     pub more: u64,
