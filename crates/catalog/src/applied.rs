@@ -25,7 +25,7 @@ impl Catalog {
         Ok((position.index > 0).then_some(position))
     }
 
-    /// The latest time of the entries that were applied; see [`Entry::latest_time`].
+    /// The latest time of the entries that were applied; see [`Entry::latest_time`](aseptic_model::Entry::latest_time).
     ///
     /// # Errors
     /// [`CatalogError`]: the catalog could not be read.

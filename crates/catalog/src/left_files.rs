@@ -35,7 +35,7 @@ impl Catalog {
         Ok(found)
     }
 
-    /// The runs that left a file, as the entries that planned them, the first [`RUNS_MAX`].
+    /// The runs that left a file, as the entries that planned them, the first 100.
     ///
     /// # Errors
     /// [`CatalogError`]: the catalog could not be read.

@@ -23,7 +23,7 @@ pub(crate) fn short(value: f64) -> String {
     }
 }
 
-/// A value of a metric: bytes as such, by the name of the metric, anything else [`short`].
+/// A value of a metric: bytes as such, by the name of the metric, anything else in short.
 #[must_use]
 pub fn value(name: &str, value: f64) -> String {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "as many bytes as can be")]

@@ -7,7 +7,7 @@ use aseptic_model::{DatasetName, Digest, FilePath, MachineName, Object, PackageN
 use crate::column::{get, params};
 use crate::{Catalog, CatalogError, Quarantine};
 
-/// What is in quarantine in one project, by how it is found. A number is an index of [`Tracer::active`].
+/// What is in quarantine in one project, by how it is found. A number is an index of [`Tracer::active`](super::Tracer).
 #[derive(Debug, Default)]
 pub(super) struct Seeds {
     pub(super) runs: BTreeMap<RunId, usize>,
