@@ -1,6 +1,7 @@
 //! Replay: the same plan once more, and what comes of it beside what came of it then.
 
 use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
 
 use serde_json::Value;
@@ -197,8 +198,8 @@ fn what_is_gone_or_damaged_is_named() {
             let at = bytes.windows(12).position(|window| window == b"damaged next").unwrap();
             bytes[at] ^= 1;
             let permissions = std::fs::metadata(&path).unwrap().permissions();
-            std::fs::remove_file(&path).unwrap();
-            std::fs::write(&path, bytes).unwrap();
+            std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
+            std::fs::write(&path, bytes).unwrap(); // In place: the directory of a view takes no change.
             std::fs::set_permissions(&path, permissions).unwrap();
         }
     }
