@@ -71,6 +71,8 @@ impl<'c> Statement<'c> {
             Field::Column(column) => Ok(self.column(*column, comparison.as_ref(), negated)),
             _ => {
                 let rows = self.rows_of(field, comparison.as_ref())?;
+                // The row of one run is looked up; the planner would go through the index of the values for each run.
+                let rows = rows.replace("m.last ", "+m.last ").replace("m.number ", "+m.number ");
                 Ok(exists(&format!("{rows} AND m.entry = c.entry"), negated))
             }
         }
