@@ -232,20 +232,26 @@ fn what_has_no_result_is_not_repeated() {
     refused(&world, &["latest"], "run/none", 2);
 }
 
+/// A run that succeeded, and a replay of it whose job goes on: it waits for a file that is in no plan.
+fn waiting_replay(world: &World) -> (String, std::process::Child) {
+    crate::diffs::venv_with(world, "demo", "1.5");
+    let wait = world.write(".venv/wait", "0");
+    let script = format!("echo ready; exec sleep $(cat {})", wait.display());
+    world.ok(&["run", "--quiet", "--python", ".venv", "--no-code", "--", "sh", "-c", &script]);
+    let run = run_of(world, 0);
+    world.write(".venv/wait", "300");
+    let replay = world.command(&["replay", "--quiet", &run]).stderr(Stdio::null()).spawn().unwrap();
+    wait_until("it runs", || {
+        run_of(world, 0) != run && world.output(&["logs", "latest"]).stdout == b"ready\n"
+    });
+    (run, replay)
+}
+
 /// A replay whose supervisor is killed is sealed by the next command, as one that repeats a run.
 #[test]
 fn a_killed_replay_is_sealed() {
     let world = World::new();
-    crate::diffs::venv_with(&world, "demo", "1.5");
-    let wait = world.write(".venv/wait", "0");
-    let script = format!("echo ready; exec sleep $(cat {})", wait.display());
-    world.ok(&["run", "--quiet", "--python", ".venv", "--no-code", "--", "sh", "-c", &script]);
-    let run = run_of(&world, 0);
-    world.write(".venv/wait", "300");
-    let mut replay = world.command(&["replay", "--quiet", &run]).stderr(Stdio::null()).spawn().unwrap();
-    wait_until("it runs", || {
-        run_of(&world, 0) != run && world.output(&["logs", "latest"]).stdout == b"ready\n"
-    });
+    let (run, mut replay) = waiting_replay(&world);
     signal(&replay, "-KILL");
     replay.wait().unwrap();
     wait_until("it is sealed", || world.json(&["runs", "--json"])["runs"][0]["status"] == "aborted");
@@ -264,16 +270,7 @@ fn signal(process: &std::process::Child, name: &str) {
 #[test]
 fn an_interrupted_replay_has_no_verdict() {
     let world = World::new();
-    crate::diffs::venv_with(&world, "demo", "1.5");
-    let wait = world.write(".venv/wait", "0");
-    let script = format!("echo ready; exec sleep $(cat {})", wait.display());
-    world.ok(&["run", "--quiet", "--python", ".venv", "--no-code", "--", "sh", "-c", &script]);
-    let run = run_of(&world, 0);
-    world.write(".venv/wait", "300");
-    let mut replay = world.command(&["replay", "--quiet", &run]).stderr(Stdio::null()).spawn().unwrap();
-    wait_until("it runs", || {
-        run_of(&world, 0) != run && world.output(&["logs", "latest"]).stdout == b"ready\n"
-    });
+    let (run, mut replay) = waiting_replay(&world);
     signal(&replay, "-INT");
     assert_eq!(replay.wait().unwrap().code(), Some(130));
     let shown = world.ok(&["show", "latest"]);
