@@ -37,3 +37,22 @@ pub fn from_canonical<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, serde_json
 pub fn canonical_digest<T: Serialize>(value: &T) -> Result<Digest, CanonicalError> {
     Ok(Digest::of(&to_canonical(value)?))
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, Value, json};
+
+    use super::*;
+
+    #[test]
+    fn names_are_sorted_in_whatever_order_they_were_added() {
+        let object = |names: [&str; 3]| {
+            let inner: Map<String, Value> = Map::from_iter(names.map(|name| (name.to_owned(), json!(1.0))));
+            json!({ "z": inner, "a": [inner] })
+        };
+        let bytes = to_canonical(&object(["b", "a", "é"])).unwrap();
+        assert_eq!(bytes, r#"{"a":[{"a":1,"b":1,"é":1}],"z":{"a":1,"b":1,"é":1}}"#.as_bytes());
+        assert_eq!(to_canonical(&object(["é", "a", "b"])).unwrap(), bytes);
+        assert_eq!(to_canonical(&from_canonical::<Value>(&bytes).unwrap()).unwrap(), bytes);
+    }
+}

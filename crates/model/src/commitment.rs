@@ -133,6 +133,7 @@ impl Event {
     pub fn reason(&self) -> Option<&str> {
         match self {
             Self::DatasetLabelled { reason, .. }
+            | Self::RunLabelled { reason, .. }
             | Self::RetentionSet { reason, .. }
             | Self::AttestationKey { reason, .. }
             | Self::LedgerKeyRotated { reason, .. }
@@ -140,6 +141,7 @@ impl Event {
             | Self::RunStopped { reason, .. }
             | Self::QuarantineAdded { reason, .. }
             | Self::QuarantineLifted { reason, .. }
+            | Self::PolicyApplied { reason, .. }
             | Self::IncidentOpened { reason, .. }
             | Self::IncidentClosed { reason, .. } => reason.as_deref(),
             _ => None,
@@ -168,6 +170,7 @@ impl Event {
     fn text_mut(&mut self) -> Option<(&'static str, &mut Option<String>)> {
         match self {
             Self::DatasetLabelled { reason, .. }
+            | Self::RunLabelled { reason, .. }
             | Self::RetentionSet { reason, .. }
             | Self::AttestationKey { reason, .. }
             | Self::LedgerKeyRotated { reason, .. }
@@ -175,6 +178,7 @@ impl Event {
             | Self::RunStopped { reason, .. }
             | Self::QuarantineAdded { reason, .. }
             | Self::QuarantineLifted { reason, .. }
+            | Self::PolicyApplied { reason, .. }
             | Self::IncidentOpened { reason, .. }
             | Self::IncidentClosed { reason, .. } => Some(("reason", reason)),
             Self::RunDescribed { note, .. } => Some(("note", note)),

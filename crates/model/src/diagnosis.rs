@@ -1,5 +1,7 @@
 //! What an error means to the person who meets it.
 
+use crate::Excerpt;
+
 /// Whose move it is after an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -28,13 +30,21 @@ pub struct Diagnosis {
     pub code: &'static str,
     /// What to do next, as one line without a full stop.
     pub help: String,
+    /// The place in a text that it is about, if there is one.
+    pub excerpt: Option<Box<Excerpt>>,
 }
 
 impl Diagnosis {
     /// A diagnosis from its three parts.
     #[must_use]
     pub fn new(class: Class, code: &'static str, help: impl Into<String>) -> Self {
-        Self { class, code, help: help.into() }
+        Self { class, code, help: help.into(), excerpt: None }
+    }
+
+    /// The same, with the place in a text that it is about.
+    #[must_use]
+    pub fn at(self, excerpt: Excerpt) -> Self {
+        Self { excerpt: Some(Box::new(excerpt)), ..self }
     }
 }
 

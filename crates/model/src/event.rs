@@ -36,6 +36,9 @@ pub enum Event {
         bytes: u64,
         /// Its labels.
         labels: BTreeSet<Label>,
+        /// Those of them that it has from runs which left its bytes: they go with the labels of these.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        inherited: BTreeSet<Label>,
         /// What is said about it.
         #[serde(default, skip_serializing_if = "Metadata::is_empty")]
         metadata: Metadata,
@@ -179,6 +182,9 @@ pub enum Event {
         /// Digest of the rules that decided; none in entries of earlier versions.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         policy: Option<Digest>,
+        /// Digest of everything that was asked, which is in the store as the rules are; both give the decision again.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        requests: Option<Digest>,
     },
     /// The jail stands; the job starts next.
     #[serde(rename = "run.started")]
@@ -395,6 +401,48 @@ pub enum Event {
         incident: IncidentId,
         /// How it ended.
         reason: Option<String>,
+    },
+    /// Labels of what a run left were changed, and of everything that came of it.
+    #[serde(rename = "run.labelled")]
+    RunLabelled {
+        /// The run.
+        run: RunId,
+        /// Which output; none for all of them.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        path: Option<FilePath>,
+        /// Labels that it has from now on.
+        added: BTreeSet<Label>,
+        /// Labels that it has no more.
+        removed: BTreeSet<Label>,
+        /// Why; always there when a label is removed.
+        reason: Option<String>,
+    },
+    /// Other policies decide from now on.
+    #[serde(rename = "policy.applied")]
+    PolicyApplied {
+        /// Digest of the policies, which are in the store.
+        policy: Digest,
+        /// Those before; none where only the shipped ones decided.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<Digest>,
+        /// The key that must sign the roles from now on, as C2SP signed-note writes it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        signer: Option<String>,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Somebody wanted to do what nobody with their roles may.
+    #[serde(rename = "act.denied")]
+    ActDenied {
+        /// What, such as `Declassify`.
+        act: String,
+        /// On what, if not on the project.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        object: Option<String>,
+        /// Digest of the policies that decided.
+        policy: Digest,
+        /// The decision.
+        decision: Decision,
     },
     /// The walls of this machine were attacked on purpose.
     #[serde(rename = "drill.completed")]

@@ -32,6 +32,7 @@ mod diagnosis;
 mod digest;
 mod effects;
 mod event;
+mod excerpt;
 mod inventory;
 mod machine;
 mod metadata;
@@ -52,13 +53,14 @@ mod verdict;
 pub use canonical::{CanonicalError, canonical_digest, from_canonical, to_canonical};
 pub use commitment::{Committed, PlaceError, Salt};
 pub use comparison::{FileComparison, FileFormat, Tolerance, ToleranceError, ValueDifference};
-pub use decision::{Decision, Outcome, Reason};
+pub use decision::{Decision, Outcome, REASONS_BYTES_MAX, REASONS_MAX, Reason};
 pub use diagnosis::{Class, Diagnose, Diagnosis, in_words};
 pub use digest::{Digest, DigestTextError};
 pub use effects::{
     Effects, Ending, MetricDifference, OutputChange, OutputDifference, REPLAY_REPORT_SCHEMA, ReplayReport,
 };
 pub use event::{ENTRY_FORMAT, Entry, Event, LEFT_FILES_MAX, Origin, REACHED_MAX};
+pub use excerpt::Excerpt;
 pub use inventory::{
     Finding, FindingCode, INVENTORY_FORMAT, InstalledPackage, Interpreter, Inventory, Licence, Machine,
     PackageKind, PackageOrigin, Severity, SystemPackage, SystemPackages,
@@ -76,7 +78,9 @@ pub use network::{
 };
 pub use object::{Object, ObjectError, ObjectRef, VersionRef};
 pub use path::{FilePath, FilePathError, escape_bytes};
-pub use plan::{Code, Environment, Host, Input, InputSource, Limits, PLAN_FORMAT, Package, Plan, Python};
+pub use plan::{
+    Code, Environment, Host, Input, InputSource, Keep, Limits, PLAN_FORMAT, Package, Plan, Python,
+};
 pub use quantity::{ByteSize, QuantityError, Timestamp, describe_ms, exact_duration, parse_duration};
 pub use reached::{Place, REACHED_FORMAT, Reached, ReachedDataset, ReachedRun};
 pub use record::{

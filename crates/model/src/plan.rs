@@ -55,6 +55,55 @@ pub struct Plan {
     /// the network can be listed. Nothing but `network` is reached.
     #[serde(default, skip_serializing_if = "is_false")]
     pub observe_network: bool,
+    /// Labels that the outputs have besides those of the inputs.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub labels: BTreeSet<Label>,
+    /// What is kept of what the job leaves.
+    #[serde(default, skip_serializing_if = "Keep::is_everything")]
+    pub keep: Keep,
+    /// Digest of the policies that it was made under; a change of theirs makes another plan. None in plans of earlier
+    /// versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<Digest>,
+}
+
+/// What is kept of what a job leaves.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Keep {
+    /// Everything in `/out`, every change in `/work`, and what it prints.
+    #[default]
+    Everything,
+    /// The metrics that it writes and a little of what it prints; nothing else leaves the run.
+    Metrics,
+}
+
+impl Keep {
+    /// The word used in specs and in every output.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Everything => "everything",
+            Self::Metrics => "metrics",
+        }
+    }
+
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_everything(&self) -> bool {
+        *self == Self::Everything
+    }
+}
+
+impl std::str::FromStr for Keep {
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "everything" => Ok(Self::Everything),
+            "metrics" => Ok(Self::Metrics),
+            _ => Err("expected `everything` or `metrics`"),
+        }
+    }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
@@ -71,10 +120,12 @@ impl Plan {
         canonical_digest(self)
     }
 
-    /// Labels of the outputs: every label of every input.
+    /// Labels of the outputs: every label of every input and of the code, and those of the run itself.
     #[must_use]
     pub fn output_labels(&self) -> BTreeSet<Label> {
-        self.inputs.values().flat_map(|input| input.labels.iter().cloned()).collect()
+        let code = self.code.iter().flat_map(|code| &code.labels);
+        let inputs = self.inputs.values().flat_map(|input| &input.labels);
+        inputs.chain(code).chain(&self.labels).cloned().collect()
     }
 }
 
@@ -90,6 +141,9 @@ pub struct Code {
     pub bytes: u64,
     /// The git commit that was checked out, in hexadecimal digits.
     pub git_commit: Option<String>,
+    /// Labels of data that was recognised in it, which flow to the outputs.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub labels: BTreeSet<Label>,
 }
 
 /// One input.
@@ -226,6 +280,9 @@ pub struct Limits {
     /// Bytes per second of all connections together, in both directions.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bandwidth_bytes: Option<u64>,
+    /// Bytes of metrics, where nothing else is kept of what the job leaves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics_bytes: Option<u64>,
 }
 
 impl Limits {
@@ -235,6 +292,9 @@ impl Limits {
     /// Tasks where the spec names none: a data loader per core on the largest machines, and still no
     /// fork bomb that reaches the host's own limit of 32,768.
     pub const PROCESSES: u32 = 16_384;
+
+    /// Bytes in `/out` of a run of which only metrics are kept, where the spec names none: many times what is kept.
+    pub const OUTPUTS_OF_METRICS: u64 = 1 << 20;
 }
 
 impl Default for Limits {
@@ -252,6 +312,7 @@ impl Default for Limits {
             connections: None,
             traffic_bytes: None,
             bandwidth_bytes: None,
+            metrics_bytes: None,
         }
     }
 }

@@ -2,9 +2,9 @@
 
 mod egress;
 mod kept;
+mod status;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,7 @@ use crate::{
 };
 
 pub use egress::{Egress, GrantUse, HostReached, Traffic};
+pub use status::Status;
 
 /// Version tag of [`RunRecord`], in the store and in the output of `--json`.
 pub const RUN_SCHEMA: &str = "aseptic.run/1";
@@ -132,63 +133,6 @@ pub struct Usage {
     pub written_bytes: Option<u64>,
     /// Which counters of the kernel these are.
     pub source: String,
-}
-
-/// How a run ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Status {
-    /// The job ended with exit code 0.
-    Succeeded,
-    /// The job ended with another exit code or by a signal, or the disk was almost full.
-    Failed,
-    /// It was ended at its limit of memory, or the kernel's out-of-memory killer ended a process of it.
-    OutOfMemory,
-    /// It was ended at its limit of bytes or files outside `/out`.
-    ScratchFull,
-    /// It was ended at its limit of bytes in `/out`.
-    OutputsFull,
-    /// It was ended at its limit of wall-clock time.
-    TimedOut,
-    /// The plan was denied; nothing started.
-    Denied,
-    /// The run was interrupted: by the user, or because its supervisor died.
-    Aborted,
-}
-
-impl Status {
-    /// Every status.
-    pub const ALL: [Self; 8] = [
-        Self::Succeeded,
-        Self::Failed,
-        Self::OutOfMemory,
-        Self::ScratchFull,
-        Self::OutputsFull,
-        Self::TimedOut,
-        Self::Denied,
-        Self::Aborted,
-    ];
-
-    /// The word used in every output.
-    #[must_use]
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Succeeded => "succeeded",
-            Self::Failed => "failed",
-            Self::OutOfMemory => "out-of-memory",
-            Self::ScratchFull => "scratch-full",
-            Self::OutputsFull => "outputs-full",
-            Self::TimedOut => "timed-out",
-            Self::Denied => "denied",
-            Self::Aborted => "aborted",
-        }
-    }
-}
-
-impl fmt::Display for Status {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.as_str())
-    }
 }
 
 /// What a run read of its inputs, as the kernel saw it.

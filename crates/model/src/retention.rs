@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{DatasetName, InputRef, RunId, RunRef};
+use crate::{DatasetName, InputRef, Object, RunId, RunRef};
 
 /// For how long the bytes of a dataset version or of a run are kept. Their history is kept for ever.
 ///
@@ -91,6 +91,19 @@ impl FromStr for Retained {
             InputRef::Dataset { name, version: Some(version) } => Ok(Self::Dataset { name, version }),
             InputRef::Artifact { run, path: None } => RunRef::as_id(&run).map(Self::Run).ok_or_else(wrong),
             InputRef::Dataset { .. } | InputRef::Artifact { .. } => Err(wrong()),
+        }
+    }
+}
+
+impl Retained {
+    /// It as an object.
+    #[must_use]
+    pub fn object(&self) -> Object {
+        match self {
+            Self::Dataset { name, version } => {
+                Object::Dataset { name: name.clone(), version: Some(*version) }
+            }
+            Self::Run(run) => Object::Run(run.clone()),
         }
     }
 }

@@ -1,7 +1,18 @@
 //! What an event is about: its stable name, its subject, its run.
 
+use std::collections::BTreeSet;
+
 use super::Event;
-use crate::{Retained, RunId};
+use crate::{Label, Retained, RunId};
+
+/// ` +pii -public`.
+fn changes(added: &BTreeSet<Label>, removed: &BTreeSet<Label>) -> String {
+    let signs = [("+", added), ("-", removed)];
+    signs
+        .iter()
+        .flat_map(|(sign, labels)| labels.iter().map(move |label| format!(" {sign}{label}")))
+        .collect()
+}
 
 impl Event {
     /// The stable name, as in the JSON.
@@ -41,6 +52,9 @@ impl Event {
             Self::IncidentOpened { .. } => "incident.opened",
             Self::IncidentExported { .. } => "incident.exported",
             Self::IncidentClosed { .. } => "incident.closed",
+            Self::RunLabelled { .. } => "run.labelled",
+            Self::PolicyApplied { .. } => "policy.applied",
+            Self::ActDenied { .. } => "act.denied",
             Self::DrillCompleted { .. } => "drill.completed",
         }
     }
@@ -53,11 +67,16 @@ impl Event {
                 format!("{name}@{version}")
             }
             Self::DatasetLabelled { name, version, added, removed, .. } => {
-                let signs = [("+", added), ("-", removed)];
-                let changes = signs
-                    .iter()
-                    .flat_map(|(sign, labels)| labels.iter().map(move |label| format!(" {sign}{label}")));
-                format!("{name}@{version}{}", changes.collect::<String>())
+                format!("{name}@{version}{}", changes(added, removed))
+            }
+            Self::RunLabelled { run, path, added, removed, .. } => {
+                let path = path.as_ref().map(|path| format!("/{path}")).unwrap_or_default();
+                format!("{run}{path}{}", changes(added, removed))
+            }
+            Self::PolicyApplied { policy, .. } => policy.short().to_string(),
+            Self::ActDenied { act, object, .. } => {
+                let object = object.as_ref().map(|object| format!(" {object}")).unwrap_or_default();
+                format!("{act}{object}")
             }
             Self::DatasetShared { name, version, to, .. } => format!("{name}@{version} to {to}"),
             Self::ArchiveWritten { object, url, .. } => format!("{object} to {url}"),
@@ -151,6 +170,7 @@ impl Event {
             | Self::RunDescribed { run, .. }
             | Self::RunReused { run, .. }
             | Self::RunReplayed { run, .. }
+            | Self::RunLabelled { run, .. }
             | Self::RunExported { run, .. } => Some(run),
             Self::ArchiveWritten { object, .. }
             | Self::ArchiveRestored { object, .. }
@@ -176,6 +196,8 @@ impl Event {
             | Self::IncidentOpened { .. }
             | Self::IncidentExported { .. }
             | Self::IncidentClosed { .. }
+            | Self::PolicyApplied { .. }
+            | Self::ActDenied { .. }
             | Self::DrillCompleted { .. } => None,
         }
     }

@@ -76,5 +76,5 @@ fn entry_version_1() {
     let entries: Vec<Entry> = include_str!("../golden/entries-v1.jsonl").lines().map(check).collect();
     assert!(matches!(&entries[0].event, Event::DatasetAdded { version: 1, .. }));
     let committed = entries.iter().filter(|entry| !entry.committed.is_empty());
-    assert_eq!(committed.count(), 12);
+    assert_eq!(committed.count(), 14);
 }
