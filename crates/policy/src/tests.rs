@@ -1,7 +1,28 @@
-use aseptic_model::{Code, Environment, Grant, Host, Input, Limits};
+use std::collections::{BTreeMap, BTreeSet};
+
+use aseptic_model::{
+    Code, Decision, Digest, Environment, Grant, Host, Input, InputSource, Keep, Limits, Object, Outcome,
+    PLAN_FORMAT, Plan,
+};
 use proptest::prelude::*;
 
 use super::*;
+
+mod acts;
+
+fn decide(plan: &Plan, facts: &Facts) -> Decision {
+    let policies = Policies::parse(PolicyDocument::new(BTreeMap::new())).unwrap();
+    let question = Question {
+        format: QUESTION_FORMAT.to_owned(),
+        policy: policies.digest(),
+        plan: plan.digest().unwrap(),
+        project: plan.project.clone(),
+        principal: Principal { user: "ada".to_owned(), roles: [Role::Owner].into(), ..Principal::default() },
+        requests: requests(plan, facts, policies.settings()),
+        risk: None,
+    };
+    policies.decide(&question)
+}
 
 fn digest(seed: u8) -> Digest {
     Digest::of(&[seed])
@@ -21,7 +42,13 @@ fn plan() -> Plan {
         experiment: None,
         command: vec!["true".to_owned()],
         params: BTreeMap::new(),
-        code: Some(Code { snapshot: digest(0), files: 1, bytes: 1, git_commit: None }),
+        code: Some(Code {
+            snapshot: digest(0),
+            files: 1,
+            bytes: 1,
+            git_commit: None,
+            labels: BTreeSet::new(),
+        }),
         environment: Environment {
             python: None,
             variables: BTreeMap::new(),
@@ -38,6 +65,9 @@ fn plan() -> Plan {
         ports: None,
         clock: aseptic_model::Clock::Host,
         observe_network: false,
+        labels: BTreeSet::new(),
+        keep: Keep::Everything,
+        policy: None,
     }
 }
 
@@ -67,7 +97,10 @@ fn one(rule: &str, element: &str) -> Vec<(String, String)> {
 
 #[test]
 fn a_plan_that_no_rule_minds_is_allowed() {
-    assert_eq!(decide(&plan(), &facts()), Decision { outcome: Outcome::Allow, reasons: Vec::new() });
+    assert_eq!(
+        decide(&plan(), &facts()),
+        Decision { outcome: Outcome::Allow, reasons: Vec::new(), unlisted: 0 }
+    );
     assert_eq!(snapshots(&plan()).collect::<BTreeSet<_>>(), facts().present);
 }
 
@@ -142,7 +175,8 @@ fn a_missing_wall_is_accepted_by_name_or_denied() {
 #[test]
 fn a_gpu_that_cannot_be_given_is_denied_with_the_reason() {
     let facts = Facts { gpus: Some("this machine has no GPU 7; it has 0".to_owned()), ..facts() };
-    let [reason] = decide(&plan(), &facts).reasons.try_into().unwrap();
+    let plan = Plan { gpus: Some(aseptic_model::Gpus::Cards([7].into())), ..plan() };
+    let [reason] = decide(&plan, &facts).reasons.try_into().unwrap();
     assert_eq!((reason.rule.as_str(), reason.element.as_str()), ("gpu/unavailable", "gpus"));
     assert!(reason.message.contains("no GPU 7"));
 }
@@ -159,7 +193,7 @@ fn accepting_the_unknown_is_denied_with_the_known() {
 #[test]
 fn another_version_is_denied_whole() {
     let plan = Plan { format: "aseptic.plan/2".to_owned(), ..plan() };
-    assert_eq!(denied(&plan, &Facts::default()), one("plan/format", "format"));
+    assert_eq!(denied(&plan, &Facts::default()), one("plan/format", "run"));
 }
 
 const NAMES: [&str; 4] = ["cpus", "memory", "scratch", "landlock"];
@@ -207,6 +241,7 @@ prop_compose! {
             missing_walls: (!landlock).then_some(("landlock", "old")).into_iter().collect(),
             gpus,
             acceptable,
+            ..Facts::default()
         }
     }
 }
