@@ -33,6 +33,7 @@ mod policy;
 mod proof;
 mod read;
 mod rotate;
+mod signed;
 mod since;
 mod storage;
 mod suspect;
@@ -60,6 +61,7 @@ pub use proof::{
 };
 pub use read::{Entries, Entry, read};
 pub use rotate::NextKey;
+pub use signed::{SignedNote, SigningKey, SigningKeyError};
 pub use since::verify_since;
 pub use tiles::{
     TilesError, ledger_keys, prove, prove_consistency, published_checkpoint, read_from, root_at,

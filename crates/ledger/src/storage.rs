@@ -91,6 +91,11 @@ pub(crate) fn create_new(path: &Path) -> io::Result<File> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
+    create_exclusive(path)
+}
+
+/// A new file at `path`, where there is none.
+pub(crate) fn create_exclusive(path: &Path) -> io::Result<File> {
     OpenOptions::new().read(true).write(true).create_new(true).mode(MODE).open(path)
 }
 
