@@ -37,6 +37,8 @@ pub struct ImportOptions {
     pub special: Special,
     /// What to do about links that point out of the tree.
     pub links: Links,
+    /// Leave out regular files right in the directory whose names end with this.
+    pub leave_out: Option<&'static str>,
     /// Read every file, also those that are known to be unchanged, and compare what the store has of them:
     /// an object that turns out to be damaged is stored again.
     pub paranoid: bool,

@@ -80,6 +80,23 @@ impl Store {
         Ok(digest)
     }
 
+    /// Stores several objects, each as [`Self::put_bytes`] does, and waits for the disk once for all of them.
+    ///
+    /// # Errors
+    /// As [`Self::put_bytes`]; some of them may be visible.
+    pub fn put_all<const N: usize>(
+        &self,
+        lease: &Lease,
+        objects: [&[u8]; N],
+    ) -> Result<[Digest; N], StoreError> {
+        let writer = Writer::new(self, lease);
+        for bytes in objects {
+            writer.add_bytes(bytes)?;
+        }
+        writer.publish()?;
+        Ok(objects.map(Digest::of))
+    }
+
     /// The bytes of an object of at most `max` bytes, checked against the digest.
     ///
     /// # Errors

@@ -89,6 +89,10 @@ impl Scanner<'_> {
         if self.options.ignore == Ignore::GitRules && name == b".git" {
             return Ok(());
         }
+        let is_left_out = |end: &str| above.is_empty() && name.ends_with(end.as_bytes());
+        if kind == FileType::RegularFile && self.options.leave_out.is_some_and(is_left_out) {
+            return Ok(());
+        }
         let (kind, stat) = match kind {
             FileType::Directory | FileType::Symlink => (kind, None),
             _ => {

@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use crate::{Env, bytes_path, listing, path};
 
 const GIT_RULES: ImportOptions = ImportOptions {
+    leave_out: None,
     ignore: Ignore::GitRules,
     special: Special::Refuse,
     links: Links::RefuseOutside,
