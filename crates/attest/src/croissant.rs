@@ -7,6 +7,8 @@ use std::collections::BTreeSet;
 use aseptic_model::{DatasetName, Digest, Label, Metadata, Timestamp};
 use serde_json::{Map, Value, json};
 
+use crate::text::sorted;
+
 /// A version of a dataset.
 #[derive(Clone, Debug)]
 pub struct Dataset<'a> {
@@ -74,7 +76,7 @@ pub fn croissant(dataset: &Dataset<'_>) -> Result<Value, serde_json::Error> {
     if let Some(owner) = said("owner") {
         document.insert("creator".to_owned(), json!({ "@type": "sc:Organization", "name": owner }));
     }
-    Ok(Value::Object(document))
+    Ok(sorted(Value::Object(document)))
 }
 
 fn file(file: &DatasetFile) -> Value {

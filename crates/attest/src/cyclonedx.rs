@@ -8,6 +8,7 @@ use aseptic_model::{
 use serde_json::{Value, json};
 
 use crate::names::{HOME_PAGE, TOOL, VERSION, job_name, uuid};
+use crate::text::sorted;
 
 /// Outputs with this label are models.
 pub const MODEL_LABEL: &str = "model";
@@ -50,7 +51,7 @@ pub fn cyclonedx(record: &RunRecord, inventory: Option<&Inventory>) -> Value {
     for output in components.iter().filter(|component| component["type"] == "file") {
         dependencies.push(json!({ "ref": output["bom-ref"], "dependsOn": [this] }));
     }
-    json!({
+    sorted(json!({
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
@@ -66,7 +67,7 @@ pub fn cyclonedx(record: &RunRecord, inventory: Option<&Inventory>) -> Value {
         },
         "components": components,
         "dependencies": dependencies,
-    })
+    }))
 }
 
 fn input_ref(name: &InputName) -> String {

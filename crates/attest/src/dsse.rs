@@ -6,7 +6,7 @@ use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::text::from_base64;
+use crate::text::{from_base64, sorted};
 use crate::{AttestError, PublicKey, SigningKey};
 
 /// Payload type of every in-toto statement, link and layout.
@@ -105,9 +105,9 @@ impl Envelope {
             .iter()
             .map(|one| serde_json::json!({ "keyid": one.keyid, "sig": BASE64.encode(&one.bytes) }))
             .collect();
-        serde_json::json!({
+        sorted(serde_json::json!({
             "payload": BASE64.encode(&self.payload), "payloadType": self.payload_type, "signatures": signatures,
-        })
+        }))
     }
 
     /// The payload, once one of the signatures is by `key`.

@@ -12,7 +12,7 @@ use sha2::Digest as _;
 
 use crate::dsse::ENVELOPE_BYTES_MAX;
 use crate::statement::{Statement, Subject};
-use crate::text::sha256;
+use crate::text::{sha256, sorted};
 use crate::{AttestError, Envelope, IN_TOTO_PAYLOAD, SigningKey};
 
 /// Predicate type.
@@ -78,14 +78,14 @@ pub fn model_statement(name: &str, files: &[ModelFile]) -> Result<Statement, Att
 pub fn model_signature(name: &str, files: &[ModelFile], key: &SigningKey) -> Result<Value, AttestError> {
     let payload = to_canonical(&model_statement(name, files)?)?;
     let envelope = Envelope::sign(IN_TOTO_PAYLOAD, payload, key)?;
-    Ok(json!({
+    Ok(sorted(json!({
         "mediaType": MEDIA_TYPE,
         "verificationMaterial": {
             "publicKey": { "hint": sha256(key.public().pem().as_bytes()) },
             "tlogEntries": [],
         },
         "dsseEnvelope": envelope.to_value(),
-    }))
+    })))
 }
 
 /// The envelope in the signature of a model, if `text` is one; nothing where it is something else. Nothing of it is

@@ -6,6 +6,7 @@ use aseptic_model::{Digest, Input, Label, RunRecord, Status};
 use serde_json::{Map, Value, json};
 
 use crate::names::{HOME_PAGE, TOOL, VERSION, job_name, uuid};
+use crate::text::sorted;
 
 const SCHEMA: &str = "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent";
 
@@ -56,7 +57,7 @@ fn event(record: &RunRecord, kind: &str, time: &str, facets: &Value) -> Value {
         });
         event["outputs"] = json!([output]);
     }
-    event
+    sorted(event)
 }
 
 fn run_facets(record: &RunRecord, ended: bool) -> Value {

@@ -6,6 +6,7 @@ use aseptic_model::{RunRecord, Status};
 use serde_json::{Value, json};
 
 use crate::names::{HOME_PAGE, TOOL, VERSION, job_name};
+use crate::text::sorted;
 
 /// Name of the metadata file of a crate.
 pub const CRATE_FILE: &str = "ro-crate-metadata.json";
@@ -80,7 +81,7 @@ pub fn ro_crate(record: &RunRecord, licence: Option<&str>) -> Value {
         graph.push(file);
     }
     let context = json!([CONTEXT, { "sha256": "https://schema.org/sha256" }]);
-    json!({ "@context": context, "@graph": graph })
+    sorted(json!({ "@context": context, "@graph": graph }))
 }
 
 /// A reference to the file `path` of the crate.

@@ -65,6 +65,8 @@ fn external(facts: &Facts<'_>) -> Value {
         "clock": plan.clock,
         "accept": plan.accept,
         "observeNetwork": plan.observe_network,
+        "labels": plan.labels,
+        "keep": plan.keep,
     })
 }
 
@@ -84,13 +86,14 @@ fn dependencies(facts: &Facts<'_>) -> Result<Vec<Value>, AttestError> {
     })];
     let decision = to_canonical(&record.decision)?;
     let rules: Vec<_> = record.decision.reasons.iter().map(|reason| &reason.rule).collect();
+    let built_in = || format!("built into aseptic {}", facts.run.version);
     all.push(json!({
         "name": "decision",
         "digest": { "blake3": canonical_digest(&record.decision)?, "sha256": sha256(&decision) },
         "mediaType": "application/json",
         "annotations": {
             "outcome": record.decision.outcome.as_str(), "rules": rules,
-            "policy": format!("built into aseptic {}", facts.run.version),
+            "policy": plan.policy.map_or_else(built_in, |policy| policy.to_string()),
         },
     }));
     if let Some(code) = &plan.code {
@@ -139,6 +142,7 @@ fn dependencies(facts: &Facts<'_>) -> Result<Vec<Value>, AttestError> {
 
 fn byproducts(facts: &Facts<'_>) -> Vec<Value> {
     let record = facts.run.record;
+    let labels: Vec<_> = record.labels.iter().map(ToString::to_string).collect();
     let mut all = vec![json!({
         "name": "record",
         "digest": { "blake3": facts.record_digest, "sha256": facts.record_sha256 },
@@ -146,7 +150,7 @@ fn byproducts(facts: &Facts<'_>) -> Vec<Value> {
         "annotations": {
             "status": record.status.as_str(), "exitCode": record.exit_code, "signal": record.signal,
             "reason": record.reason, "durationMs": record.duration_ms,
-            "outputsNotKept": record.skipped.len(),
+            "outputsNotKept": record.skipped.len(), "labels": labels,
         },
     })];
     let logs = &record.logs;

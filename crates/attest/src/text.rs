@@ -1,6 +1,7 @@
 //! Small text forms that several documents share.
 
 use data_encoding::{BASE64, HEXLOWER};
+use serde_json::Value;
 use sha2::Digest as _;
 
 /// A SHA-256 digest in 64 lowercase hexadecimal digits.
@@ -34,6 +35,13 @@ impl Hasher {
 pub(crate) fn from_base64(text: &str) -> Option<Vec<u8>> {
     let bytes = BASE64.decode(text.as_bytes()).ok()?;
     (BASE64.encode(&bytes) == text).then_some(bytes)
+}
+
+/// A document with the names in every object sorted: its text is the same bytes whether or not another crate of the
+/// program has `serde_json` keep the order in which names were added.
+pub(crate) fn sorted(mut document: Value) -> Value {
+    document.sort_all_objects();
+    document
 }
 
 /// Percent-encodes everything but the unreserved characters of RFC 3986 and those in `also`.

@@ -49,11 +49,13 @@ fn payload(envelope: &Envelope, key: &PublicKey) -> Value {
 
 #[test]
 fn statements_at_seal() {
+    let key = key();
+    let signed = |statement: &Statement| payload(&statement.sign(&key).unwrap(), key.public());
     with_facts(
         |_, _| {},
         |facts| {
-            assert_golden("slsa.json", &serde_json::to_value(provenance(facts).unwrap()).unwrap());
-            assert_golden("runtime-trace.json", &serde_json::to_value(trace(facts)).unwrap());
+            assert_golden("slsa.json", &signed(&provenance(facts).unwrap()));
+            assert_golden("runtime-trace.json", &signed(&trace(facts)));
             assert_eq!(facts.invocation(), "aseptic.local/ledger/0123456789ab/default/xaq8vqxresgx");
         },
     );
@@ -89,10 +91,10 @@ fn the_signature_of_a_model() {
         file("b", "5"),
     ];
     let statement = model_statement("model", &files).unwrap();
-    assert_golden("model.json", &serde_json::to_value(&statement).unwrap());
     let key = key();
     let signature = model_signature("model", &files, &key).unwrap();
     let read = parse_model_signature(signature.to_string().as_bytes()).unwrap().unwrap();
+    assert_golden("model.json", &payload(&read, key.public()));
     assert_eq!(Statement::of(&read).unwrap(), statement);
     assert_eq!(statement.predicate_type, MODEL_SIGNATURE);
     read.verify(key.public()).unwrap();
