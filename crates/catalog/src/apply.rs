@@ -79,7 +79,7 @@ fn fold(database: &Database, entries: &mut dyn Iterator<Item = Ready>) -> Result
     let before = applied(database)?;
     let mut now = before;
     let mut time = applied_time(database)?;
-    let mut fold = Fold { database, python: None };
+    let mut fold = Fold { database, python: None, follows_labels: false, any_labels: None };
     for (after, entry, named) in entries {
         if after.index <= now.index {
             if after.index == now.index && after.offset != now.offset {
@@ -108,6 +108,10 @@ pub(crate) struct Fold<'a> {
     pub(crate) database: &'a Database,
     /// The Python environment of the last run with its digest: that of the next is mostly the same.
     pub(crate) python: Option<(Python, Digest)>,
+    /// Whether the indexes are there by which labels are followed.
+    pub(crate) follows_labels: bool,
+    /// Whether anybody ever gave a label to anything; nothing until somebody asks.
+    pub(crate) any_labels: Option<bool>,
 }
 
 impl Fold<'_> {
@@ -158,8 +162,25 @@ impl Fold<'_> {
                 "INSERT INTO attestation_key VALUES (?1, ?2) ON CONFLICT DO NOTHING",
                 params![int(index), public_key],
             ),
+            Event::PolicyApplied { policy, signer, reason, .. } => {
+                self.keep(project, policy)?;
+                self.execute(
+                    "INSERT INTO policy_applied VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+                    params![
+                        int(index),
+                        project,
+                        policy.as_bytes(),
+                        signer,
+                        entry.time.as_unix_ms(),
+                        entry.actor,
+                        reason
+                    ],
+                )
+            }
+            Event::RunLabelled { .. } => self.labelled(index, entry),
             // Answer no question of the catalog.
-            Event::RunStopped { .. }
+            Event::ActDenied { .. }
+            | Event::RunStopped { .. }
             | Event::RunReused { .. }
             | Event::GrantRevoked { .. }
             | Event::RunDenied { .. }

@@ -69,6 +69,7 @@ macro_rules! columns {
 }
 columns! {
     String: FromSql::column_result;
+    Vec<u8>: FromSql::column_result;
     f64: FromSql::column_result;
     u32: FromSql::column_result;
     u64: |value| u64::try_from(value.as_i64()?).map_err(FromSqlError::other);
@@ -93,6 +94,7 @@ columns! {
     FilePath: |value| FilePath::from_bytes(value.as_blob()?).map_err(FromSqlError::other);
     Digest: |value| FromSql::column_result(value).map(Digest::from_bytes);
     Timestamp: |value| Timestamp::from_unix_ms(value.as_i64()?).ok_or(FromSqlError::InvalidType);
+    Label: |value| value.as_str()?.parse().map_err(FromSqlError::other);
     BTreeSet<Label>: |value| from_canonical(value.as_bytes()?).map_err(FromSqlError::other);
     BTreeMap<String, serde_json::Value>: |value| from_canonical(value.as_bytes()?).map_err(FromSqlError::other);
     Event: |value| from_canonical(value.as_bytes()?).map_err(FromSqlError::other);

@@ -1,8 +1,6 @@
 //! The fold of what is done to datasets, and of how long bytes are kept.
 
-use std::collections::BTreeSet;
-
-use aseptic_model::{DatasetName, Digest, Entry, Event, Label, Metadata, Retained};
+use aseptic_model::{DatasetName, Digest, Entry, Event, Metadata, Retained};
 use rusqlite::ToSql;
 
 use crate::CatalogError;
@@ -15,7 +13,7 @@ const FILE_SOURCES_MAX: i64 = 100;
 
 impl Fold<'_> {
     /// Applies an event about one version of a dataset.
-    pub(crate) fn dataset(&self, index: u64, entry: &Entry) -> Result<(), CatalogError> {
+    pub(crate) fn dataset(&mut self, index: u64, entry: &Entry) -> Result<(), CatalogError> {
         let project = entry.project.as_str();
         let object = match &entry.event {
             Event::DatasetAdded {
@@ -24,15 +22,16 @@ impl Fold<'_> {
                 snapshot,
                 files,
                 bytes,
-                labels,
                 metadata,
                 retention,
                 origin,
                 left_by_runs,
+                ..
             } => {
                 let added = self.count(
                     "INSERT INTO dataset_version VALUES
-                     (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, NULL, NULL, NULL, NULL) ON CONFLICT DO NOTHING",
+                     (?1, ?2, ?3, ?4, ?5, ?6, '[]', ?7, ?8, ?9, ?10, ?11, NULL, NULL, NULL, NULL, ?12, '[]')
+                     ON CONFLICT DO NOTHING",
                     params![
                         project,
                         name.as_str(),
@@ -40,12 +39,12 @@ impl Fold<'_> {
                         snapshot.as_bytes(),
                         int(*files),
                         int(*bytes),
-                        json(labels)?,
                         entry.time.as_unix_ms(),
                         entry.actor,
                         json(metadata)?,
                         origin.as_ref().map(json).transpose()?,
                         retention.map(|class| class.to_string()),
+                        int(index),
                     ],
                 )?;
                 if added == 0 {
@@ -57,13 +56,11 @@ impl Fold<'_> {
                         self.made_with(project, name, *version, digest)?;
                     }
                 }
+                self.labels_of_version(index, entry)?;
                 Retained::Dataset { name: name.clone(), version: *version }
             }
-            Event::DatasetLabelled { name, version, added, removed, .. } => {
-                self.alter(project, name, *version, "labels", |labels: &mut BTreeSet<Label>| {
-                    labels.retain(|label| !removed.contains(label));
-                    labels.extend(added.iter().cloned());
-                })?;
+            Event::DatasetLabelled { name, version, .. } => {
+                self.labelled(index, entry)?;
                 Retained::Dataset { name: name.clone(), version: *version }
             }
             Event::DatasetDescribed { name, version, set, unset } => {
@@ -106,7 +103,7 @@ impl Fold<'_> {
         )
     }
 
-    /// Keeps which runs of any project left one file of a version.
+    /// Keeps which runs of any project left one file of a version, or printed it: then it came from all of the run.
     fn made_with(
         &self,
         project: &str,
@@ -116,8 +113,10 @@ impl Fold<'_> {
     ) -> Result<(), CatalogError> {
         self.execute(
             "INSERT INTO dataset_source
-             SELECT ?1, ?2, ?3, left_file.entry, left_file.path FROM run_output AS left_file
-             WHERE left_file.blake3 = ?4
+             SELECT ?1, ?2, ?3, left_file.entry, left_file.path FROM (
+                 SELECT entry, path FROM run_output WHERE blake3 = ?4
+                 UNION SELECT entry, CAST('' AS BLOB) FROM run_log WHERE blake3 = ?4
+             ) AS left_file
              ORDER BY left_file.entry, left_file.path LIMIT ?5 ON CONFLICT DO NOTHING",
             params![project, name.as_str(), version, digest.as_bytes(), FILE_SOURCES_MAX],
         )

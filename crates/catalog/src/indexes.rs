@@ -32,3 +32,11 @@ pub(crate) fn create(database: &Database) -> Result<(), CatalogError> {
     database.settle(false);
     Ok(())
 }
+
+/// Creates those of `names` that are missing, within a transaction: a fold that begins to follow labels while very many
+/// entries are applied would otherwise look through all runs for each.
+pub(crate) fn need(database: &Database, names: &[&str]) -> Result<(), CatalogError> {
+    let Some(there) = database.indexes()? else { return Ok(()) };
+    let mut missing = deferred().filter(|(name, _)| names.contains(name) && !there.contains(*name));
+    missing.try_for_each(|(_, statement)| database.batch(statement))
+}

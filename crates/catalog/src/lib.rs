@@ -20,17 +20,21 @@ mod column;
 mod database;
 mod environment;
 mod error;
+mod evaluation;
 mod governed;
 mod indexes;
 mod kept;
 mod known;
+mod labels;
 mod left_files;
 mod lineage;
 mod place;
+mod policy;
 mod quarantine;
 mod query;
 mod reach;
 mod replay;
+mod report;
 mod resolve;
 mod response;
 mod run;
@@ -44,16 +48,20 @@ pub use applied::Position;
 pub use apply::Fetch;
 pub use environment::EnvironmentUse;
 pub use error::{CatalogError, ResolveError, ServerProblem};
+pub use evaluation::HeldOut;
 pub use known::{KnownDigest, version_is};
+pub use labels::{Descendants, LabelCount, LabelSource, LabelSources, SOURCES_MAX, TakenOff};
 pub use lineage::{
     Consumer, Direction, EDGES_MAX, EdgeKind, Evidence, FilePlace, LineageEdge, LineageGraph, LineagePage,
     Node, NodeDetails, RunDetails,
 };
 pub use place::{Place, Server};
+pub use policy::PolicyApplied;
 pub use quarantine::{GivenAway, Incident, Quarantine};
 pub use query::{DatasetChange, DatasetVersion, RunFilter, RunSummary};
 pub use reach::{Reach, Tracer};
 pub use replay::Replay;
+pub use report::{DatasetUse, RunCount};
 pub use resolve::PREFIX_CHARACTERS_MIN;
 pub use spread::{Places, ReachedStep};
 

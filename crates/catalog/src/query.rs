@@ -180,6 +180,16 @@ impl Catalog {
         self.rows(sql, [project.as_str(), name.as_str()], dataset)
     }
 
+    /// Versions with labels whose bytes are there, the newest first.
+    ///
+    /// # Errors
+    /// [`CatalogError`]: the catalog could not be read.
+    pub fn labelled_versions(&self, project: &ProjectName) -> Result<Vec<DatasetVersion>, CatalogError> {
+        let sql = "SELECT * FROM dataset_version
+             WHERE project = ?1 AND labels <> '[]' AND expired IS NULL ORDER BY entry DESC";
+        self.rows(sql, [project.as_str()], dataset)
+    }
+
     /// Everything that was done to the versions of a dataset, the last first.
     ///
     /// # Errors

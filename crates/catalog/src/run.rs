@@ -6,8 +6,8 @@ use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use aseptic_model::{
-    Decision, Digest, Entry, Event, FilePath, Input, InputName, Label, Outcome, PLAN_FORMAT, PackageName,
-    Plan, ProjectName, Python, RUN_SCHEMA, RunId, RunRecord, Status, canonical_digest,
+    Decision, Digest, Entry, Event, FilePath, Input, InputName, Outcome, PLAN_FORMAT, PackageName, Plan,
+    ProjectName, Python, RUN_SCHEMA, RunId, RunRecord, Status, canonical_digest,
 };
 
 use crate::CatalogError;
@@ -28,17 +28,20 @@ impl Fold<'_> {
                 let Named::Plan(known) = named else { return Ok(()) };
                 self.planned(index, entry, known)
             }
-            Event::RunDecided { run, decision, policy, .. } => {
+            Event::RunDecided { run, decision, policy, requests, .. } => {
+                for digest in policy.iter().filter(|_| requests.is_some()).chain(requests) {
+                    self.keep(project, digest)?;
+                }
                 self.decided(project, run, decision, policy.as_ref(), time)
             }
             Event::RunStarted { run, host, .. } => self.execute(
                 "UPDATE run SET started = ?3, host = ?4 WHERE project = ?1 AND run = ?2 AND started IS NULL",
                 params![project, run.as_str(), time, host.as_ref().map(aseptic_model::MachineName::as_str)],
             ),
-            Event::RunSealed { run, status, record, outputs, labels, attestation } => {
+            Event::RunSealed { run, status, record, outputs, attestation, .. } => {
                 let Some(key) = self.run_entry(project, run.as_str())? else { return Ok(()) };
-                let sql = "UPDATE run SET status = ?2, ended = ?3, record = ?4, outputs = ?5, labels = ?6,
-                     attestation = ?7 WHERE entry = ?1 AND record IS NULL";
+                let sql = "UPDATE run SET status = ?2, ended = ?3, record = ?4, outputs = ?5,
+                     attestation = ?6 WHERE entry = ?1 AND record IS NULL";
                 let sealed = self.count(
                     sql,
                     params![
@@ -47,16 +50,15 @@ impl Fold<'_> {
                         time,
                         record.as_bytes(),
                         outputs.as_bytes(),
-                        json(labels)?,
                         attestation.as_ref().map(Digest::as_bytes)
                     ],
                 )?;
                 if sealed == 0 {
                     return Ok(());
                 }
-                self.labelled(key, labels)?;
                 let Named::Record(known) = named else { return Ok(()) };
-                self.sealed(key, &entry.project, run, known)
+                let inputs = self.sealed(key, &entry.project, run, known)?;
+                self.labels_of_seal(key, index, entry, &inputs)
             }
             _ => Ok(()),
         }
@@ -93,8 +95,8 @@ impl Fold<'_> {
         let key = int(index);
         self.execute(
             "INSERT INTO run (entry, project, run, experiment, actor, planned, plan, code, git_commit, params,
-                              replays, labels, unreadable, environment)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, '[]', ?12, ?13)",
+                              replays, labels, unreadable, environment, inherited)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, '[]', ?12, ?13, '[]')",
             params![
                 key,
                 project,
@@ -113,15 +115,20 @@ impl Fold<'_> {
         )?;
         if let Ok(plan) = &plan {
             self.parameters(key, &plan.params)?;
-            self.labelled(key, &plan.output_labels())?;
         }
-        let known = plan.map(|plan| plan.inputs).unwrap_or_default();
+        let (known, labels) = match plan {
+            Ok(plan) => {
+                let recognised = plan.code.map(|code| code.labels).unwrap_or_default();
+                (plan.inputs, plan.labels.into_iter().chain(recognised).collect())
+            }
+            Err(_) => <(BTreeMap<_, _>, BTreeSet<_>)>::default(),
+        };
         for (name, snapshot) in inputs {
             let source =
                 known.get(name).filter(|input| input.snapshot == *snapshot).map(|input| &input.source);
             self.input(key, name, snapshot, source)?;
         }
-        Ok(())
+        self.labels_of_plan(index, entry, &labels, &known)
     }
 
     /// A plan that was denied never starts, also when nothing seals the run.
@@ -138,23 +145,24 @@ impl Fold<'_> {
              WHERE project = ?1 AND run = ?2 AND decision IS NULL",
             params![project, run.as_str(), json(decision)?, policy.map(Digest::as_bytes)],
         )?;
+        let status = if decision.outcome == Outcome::Deny { Status::Denied } else { Status::NeedsApproval };
         match decision.outcome {
             Outcome::Allow => Ok(()),
-            Outcome::Deny => self.execute(
+            Outcome::Deny | Outcome::NeedsApproval => self.execute(
                 "UPDATE run SET status = ?3, ended = ?4 WHERE project = ?1 AND run = ?2 AND status IS NULL",
-                params![project, run.as_str(), Status::Denied.as_str(), time],
+                params![project, run.as_str(), status.as_str(), time],
             ),
         }
     }
 
-    /// Adds what only the record says to the row of the run.
+    /// Adds what only the record says to the row of the run, and gives the inputs that it says.
     fn sealed(
         &mut self,
         key: i64,
         project: &ProjectName,
         run: &RunId,
         known: Result<Box<RunRecord>, String>,
-    ) -> Result<(), CatalogError> {
+    ) -> Result<BTreeMap<InputName, Input>, CatalogError> {
         let record = known.and_then(|record| {
             if record.schema != RUN_SCHEMA {
                 return Err("it has another version".to_owned());
@@ -167,10 +175,11 @@ impl Fold<'_> {
         let record = match record {
             Ok(record) => record,
             Err(why) => {
-                return self.execute(
+                self.execute(
                     "UPDATE run SET unreadable = ?2 WHERE entry = ?1",
                     params![key, format!("record unreadable: {why}")],
-                );
+                )?;
+                return Ok(BTreeMap::new());
             }
         };
         let sql = "SELECT params, environment FROM run WHERE entry = ?1";
@@ -203,10 +212,15 @@ impl Fold<'_> {
             )?;
         }
         let known = self.inputs(key)?;
+        let mut others = false;
         for (name, Input { snapshot, source, .. }) in &record.inputs {
             if !known.get(name).is_some_and(|known| known.is(snapshot, source)) {
                 self.input(key, name, snapshot, Some(source))?;
+                others = true;
             }
+        }
+        if others {
+            self.labels_of_inputs(key)?;
         }
         if record.lineage.complete {
             let nothing = BTreeSet::new();
@@ -226,6 +240,12 @@ impl Fold<'_> {
                 ],
             )?;
         }
+        // What it printed is in the hands of whoever started it, as a file most often.
+        for log in [&record.logs.stdout, &record.logs.stderr].into_iter().flatten().filter(|log| log.size > 0)
+        {
+            let sql = "INSERT INTO run_log VALUES (?1, ?2) ON CONFLICT DO NOTHING";
+            self.execute(sql, params![key, log.blake3.as_bytes()])?;
+        }
         for (name, series) in record.metrics.iter().flat_map(|metrics| &metrics.series) {
             self.execute(
                 "INSERT INTO run_metric VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING",
@@ -240,7 +260,7 @@ impl Fold<'_> {
                 ],
             )?;
         }
-        Ok(())
+        Ok(record.inputs)
     }
 
     /// The files that a run opened of one input. Equal sets are kept once.
@@ -271,16 +291,6 @@ impl Fold<'_> {
             self.execute(
                 "INSERT INTO run_param VALUES (?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING",
                 params![short(name), key, value.as_f64(), text],
-            )?;
-        }
-        Ok(())
-    }
-
-    fn labelled(&self, key: i64, labels: &BTreeSet<Label>) -> Result<(), CatalogError> {
-        for label in labels {
-            self.execute(
-                "INSERT INTO run_label VALUES (?1, ?2) ON CONFLICT DO NOTHING",
-                params![label.as_str(), key],
             )?;
         }
         Ok(())

@@ -9,7 +9,7 @@ use crate::database::Database;
 use crate::{CatalogError, Difference, Place, indexes};
 
 /// Version of the tables. Raised with every change of [`TABLES`] or of the fold, with a line in [`STEPS`].
-const VERSION: i64 = 5;
+const VERSION: i64 = 7;
 
 /// Digests are raw bytes, paths are raw bytes, instants are milliseconds since 1970, sets and maps are
 /// JSON. The first columns are the key. A run is the index of the entry that planned it, which orders runs by
@@ -23,9 +23,11 @@ CREATE TABLE dataset_version (
     snapshot BLOB NOT NULL, files INTEGER NOT NULL, bytes INTEGER NOT NULL, labels TEXT NOT NULL,
     added INTEGER NOT NULL, actor TEXT NOT NULL, metadata TEXT NOT NULL, origin TEXT,
     retention TEXT, expired INTEGER, expired_class TEXT, restored INTEGER, archived TEXT,
+    entry INTEGER NOT NULL, inherited TEXT NOT NULL,
     PRIMARY KEY (project, name, version)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX dataset_version_snapshot ON dataset_version (snapshot);
+CREATE INDEX dataset_version_entry ON dataset_version (entry);
 
 CREATE TABLE dataset_change (
     project TEXT NOT NULL, name TEXT NOT NULL, version INTEGER NOT NULL, entry INTEGER NOT NULL,
@@ -48,6 +50,7 @@ CREATE TABLE run (
     record BLOB, outputs BLOB, attestation BLOB, inventory BLOB, labels TEXT NOT NULL, complete INTEGER,
     name TEXT, note TEXT, unreadable TEXT,
     retention TEXT, expired INTEGER, expired_class TEXT, restored INTEGER, archived TEXT,
+    inherited TEXT NOT NULL,
     UNIQUE (project, run)
 ) STRICT;
 CREATE INDEX run_project ON run (project, entry);
@@ -85,6 +88,12 @@ CREATE TABLE run_output (
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX run_output_blake3 ON run_output (blake3);
 
+CREATE TABLE run_log (
+    entry INTEGER NOT NULL, blake3 BLOB NOT NULL,
+    PRIMARY KEY (entry, blake3)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX log_blake3 ON run_log (blake3);
+
 CREATE TABLE run_param (
     key TEXT NOT NULL, entry INTEGER NOT NULL, number REAL, text TEXT,
     PRIMARY KEY (key, entry)
@@ -102,6 +111,13 @@ CREATE INDEX run_metric_last ON run_metric (name, last, entry);
 CREATE TABLE run_label (
     label TEXT NOT NULL, entry INTEGER NOT NULL,
     PRIMARY KEY (label, entry)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE label_act (
+    entry INTEGER NOT NULL, label TEXT NOT NULL, path BLOB NOT NULL,
+    given INTEGER NOT NULL, act INTEGER NOT NULL, event TEXT NOT NULL,
+    time INTEGER NOT NULL, actor TEXT NOT NULL, reason TEXT,
+    PRIMARY KEY (entry, label, path)
 ) STRICT, WITHOUT ROWID;
 
 CREATE TABLE run_tag (
@@ -160,6 +176,12 @@ CREATE TABLE retention_default (
 
 CREATE TABLE attestation_key (entry INTEGER PRIMARY KEY, public_key TEXT NOT NULL) STRICT;
 
+CREATE TABLE policy_applied (
+    entry INTEGER PRIMARY KEY, project TEXT NOT NULL, policy BLOB NOT NULL, signer TEXT,
+    time INTEGER NOT NULL, actor TEXT NOT NULL, reason TEXT
+) STRICT;
+CREATE INDEX policy_applied_project ON policy_applied (project, entry);
+
 CREATE TABLE kept_object (
     project TEXT NOT NULL, digest BLOB NOT NULL,
     PRIMARY KEY (project, digest)
@@ -167,7 +189,7 @@ CREATE TABLE kept_object (
 ";
 
 /// Every table with the columns of its key.
-const NAMES: [(&str, &str); 22] = [
+const NAMES: [(&str, &str); 25] = [
     ("applied", "1"),
     ("attestation_key", "1"),
     ("dataset_change", "1, 2, 3, 4"),
@@ -178,6 +200,8 @@ const NAMES: [(&str, &str); 22] = [
     ("given_away", "1"),
     ("incident", "1, 2"),
     ("kept_object", "1, 2"),
+    ("label_act", "1, 2, 3"),
+    ("policy_applied", "1"),
     ("quarantine", "1"),
     ("quarantine_place", "1, 2, 3"),
     ("read_file", "1, 2"),
@@ -186,6 +210,7 @@ const NAMES: [(&str, &str); 22] = [
     ("run", "1"),
     ("run_input", "1, 2"),
     ("run_label", "1, 2"),
+    ("run_log", "1, 2"),
     ("run_metric", "1, 2"),
     ("run_output", "1, 2"),
     ("run_param", "1, 2"),
@@ -206,7 +231,7 @@ pub(crate) enum Step {
 }
 
 /// How older versions become this one, by the version that each step leads to.
-const STEPS: [(i64, Step); 1] = [(5, Step::Refill)];
+const STEPS: [(i64, Step); 1] = [(VERSION, Step::Refill)];
 
 pub(crate) fn open(place: &Place) -> Result<Database, CatalogError> {
     let database = Database::connect(place)?;

@@ -42,10 +42,30 @@ pub(crate) struct Work {
     pub(crate) entries: Vec<(Position, Entry)>,
     pub(crate) objects: HashMap<Digest, Vec<u8>>,
     pub(crate) runs: u64,
+    /// Of every dataset, and so of every run.
+    pub(crate) labels: BTreeSet<Label>,
     index: u64,
 }
 
 impl Work {
+    pub(crate) fn new(labels: usize) -> Self {
+        let labels = (0..labels).map(|number| word(&format!("label-{number}"))).collect();
+        Self { labels, ..Self::default() }
+    }
+
+    /// That goes on after `index` entries.
+    pub(crate) fn after(index: u64) -> Self {
+        Self { index, ..Self::default() }
+    }
+
+    /// A label is given to a dataset or taken off it.
+    pub(crate) fn label(&mut self, number: u64, label: &Label, is_given: bool) {
+        let (one, none) = (BTreeSet::from([label.clone()]), BTreeSet::new());
+        let (added, removed) = if is_given { (one, none) } else { (none, one) };
+        let (name, reason) = (dataset(number), Some("it was looked at again".to_owned()));
+        self.push(Event::DatasetLabelled { name, version: 1, added, removed, reason });
+    }
+
     fn push(&mut self, event: Event) {
         self.index += 1;
         let milliseconds = 1_700_000_000_000 + i64::try_from(self.index).unwrap_or(0) * 250;
@@ -70,10 +90,11 @@ impl Work {
                 snapshot: dataset_digest(number),
                 files: 1000,
                 bytes: 1 << 30,
-                labels: BTreeSet::from([word("role=train")]),
+                labels: self.labels.clone(),
                 metadata: Metadata::new(),
                 retention: None,
                 origin: None,
+                inherited: BTreeSet::new(),
                 left_by_runs: BTreeSet::new(),
             });
         }
@@ -84,7 +105,7 @@ impl Work {
         let number = self.runs;
         self.runs += 1;
         let run = run_id(number);
-        let plan = plan(number);
+        let plan = plan(number, &self.labels);
         let digest = self.put(&plan);
         self.push(Event::RunPlanned {
             run: run.clone(),
@@ -95,11 +116,11 @@ impl Work {
             git_commit: None,
             replays: None,
         });
-        let decision = Decision { outcome: Outcome::Allow, reasons: Vec::new() };
+        let decision = Decision { outcome: Outcome::Allow, reasons: Vec::new(), unlisted: 0 };
         let policy = Some(named("policy", 0));
-        self.push(Event::RunDecided { run: run.clone(), plan: digest, decision, policy });
+        self.push(Event::RunDecided { run: run.clone(), plan: digest, decision, policy, requests: None });
         self.push(Event::RunStarted { run: run.clone(), mounted: BTreeMap::new(), host: Some(word(HOST)) });
-        let record = record(&run, number, plan, digest);
+        let record = record(&run, number, plan, digest, &self.labels);
         let status = record.status;
         let labels = record.labels.clone();
         let record = self.put(&record);
@@ -122,12 +143,12 @@ fn project() -> ProjectName {
     word(PROJECT)
 }
 
-fn dataset(number: u64) -> DatasetName {
+pub(crate) fn dataset(number: u64) -> DatasetName {
     word(&format!("dataset-{number}"))
 }
 
-fn inputs(number: u64) -> BTreeMap<InputName, Input> {
-    let input = |source, snapshot| Input { source, snapshot, files: 1, bytes: 1, labels: BTreeSet::new() };
+fn inputs(number: u64, labels: &BTreeSet<Label>) -> BTreeMap<InputName, Input> {
+    let input = |source, snapshot| Input { source, snapshot, files: 1, bytes: 1, labels: labels.clone() };
     let of = number % DATASETS;
     let source = InputSource::Dataset { name: dataset(of), version: 1 };
     let mut all = BTreeMap::from([(word("train"), input(source, dataset_digest(of)))]);
@@ -159,7 +180,7 @@ fn environment(number: u64) -> Environment {
     Environment { python: Some(python), variables: BTreeMap::new(), host }
 }
 
-fn plan(number: u64) -> Plan {
+fn plan(number: u64, labels: &BTreeSet<Label>) -> Plan {
     let params = [
         ("lr", serde_json::Value::from(1.0 / (1 + number % 1000) as f64)),
         ("seed", number.into()),
@@ -178,9 +199,10 @@ fn plan(number: u64) -> Plan {
             files: 20,
             bytes: 90_000,
             git_commit: Some(format!("{:040x}", number / GENERATION)),
+            labels: BTreeSet::new(),
         }),
         environment: environment(number),
-        inputs: inputs(number),
+        inputs: inputs(number, labels),
         network: BTreeSet::new(),
         limits: Limits::default(),
         accept: BTreeSet::new(),
@@ -188,6 +210,9 @@ fn plan(number: u64) -> Plan {
         ports: None,
         clock: Clock::Host,
         observe_network: false,
+        labels: BTreeSet::new(),
+        keep: Keep::Everything,
+        policy: None,
     }
 }
 
@@ -214,7 +239,7 @@ fn metrics(number: u64) -> Metrics {
     }
 }
 
-fn record(run: &RunId, number: u64, plan: Plan, digest: Digest) -> RunRecord {
+fn record(run: &RunId, number: u64, plan: Plan, digest: Digest, labels: &BTreeSet<Label>) -> RunRecord {
     let output = |place| Output {
         path: word(&format!("out/{place}.bin")),
         size: 1 << 20,
@@ -233,7 +258,7 @@ fn record(run: &RunId, number: u64, plan: Plan, digest: Digest) -> RunRecord {
         command: plan.command,
         params: plan.params,
         plan: digest,
-        decision: Decision { outcome: Outcome::Allow, reasons: Vec::new() },
+        decision: Decision { outcome: Outcome::Allow, reasons: Vec::new(), unlisted: 0 },
         status: if number.is_multiple_of(50) { Status::Failed } else { Status::Succeeded },
         reason: None,
         exit_code: Some(0),
@@ -250,7 +275,7 @@ fn record(run: &RunId, number: u64, plan: Plan, digest: Digest) -> RunRecord {
         outputs_snapshot: Some(named("outputs", number)),
         deleted: Vec::new(),
         skipped: Vec::new(),
-        labels: BTreeSet::from([word("role=train")]),
+        labels: labels.clone(),
         denied: Vec::new(),
         observed: None,
         told: Vec::new(),

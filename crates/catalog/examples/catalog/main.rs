@@ -1,17 +1,21 @@
 //! What a catalog does, and what each step takes:
 //!
 //! ```text
-//! cargo run --release -p aseptic-catalog --example catalog -- PLACE fill RUNS [PORTION]
+//! cargo run --release -p aseptic-catalog --example catalog -- PLACE fill RUNS [PORTION [LABELS]]
+//! cargo run --release -p aseptic-catalog --example catalog -- PLACE label TIMES
 //! cargo run --release -p aseptic-catalog --example catalog -- PLACE ask TIMES
 //! ```
 //!
 //! PLACE is a file or the URL of a PostgreSQL database. `fill` adds RUNS runs, each of four entries and with ten edges
 //! (a dataset and three artifacts of earlier runs that it had as inputs, six outputs), five parameters and four metrics, in transactions
-//! of PORTION entries; what is made up beforehand does not count. `ask` asks each question TIMES times and
+//! of PORTION entries; what is made up beforehand does not count. Each dataset has LABELS labels (1 if nothing is said),
+//! and so has every run. `label` gives a label to a dataset and takes it off again, TIMES times, and prints the medians in
+//! milliseconds and how many runs came of it. `ask` asks each question TIMES times and
 //! prints the median in milliseconds. Each step prints one line: numbers with their names.
 
 mod made_up;
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{Write, stdout};
 use std::time::{Duration, Instant};
@@ -25,7 +29,7 @@ use made_up::Work;
 
 type Failure = Box<dyn std::error::Error + Send + Sync>;
 
-const USAGE: &str = "PLACE fill RUNS [PORTION], or PLACE ask TIMES";
+const USAGE: &str = "PLACE fill RUNS [PORTION [LABELS]], PLACE label TIMES, or PLACE ask TIMES";
 /// As many as the runner applies at once.
 const PORTION: usize = 1_000;
 const PAGE: usize = 50;
@@ -48,8 +52,10 @@ fn main() -> Result<(), Failure> {
     };
     let numbers = rest.iter().map(|word| word.parse()).collect::<Result<Vec<usize>, _>>()?;
     let said = match (*step, numbers.as_slice()) {
-        ("fill", &[runs]) => fill(&place, runs, PORTION)?,
-        ("fill", &[runs, portion]) => fill(&place, runs, portion)?,
+        ("fill", &[runs]) => fill(&place, runs, PORTION, 1)?,
+        ("fill", &[runs, portion]) => fill(&place, runs, portion, 1)?,
+        ("fill", &[runs, portion, labels]) => fill(&place, runs, portion, labels)?,
+        ("label", &[times]) => label(&place, times.max(1))?,
         ("ask", &[times]) => ask(&place, times.max(1))?,
         _ => return Err(USAGE.into()),
     };
@@ -57,9 +63,9 @@ fn main() -> Result<(), Failure> {
     Ok(())
 }
 
-fn fill(place: &Place, runs: usize, portion: usize) -> Result<String, Failure> {
+fn fill(place: &Place, runs: usize, portion: usize, labels: usize) -> Result<String, Failure> {
     let mut catalog = Catalog::open(place)?;
-    let mut work = Work::default();
+    let mut work = Work::new(labels);
     let mut took = Duration::ZERO;
     let (mut entries, mut slowest) = (0, Duration::ZERO);
     let mut used = (0.0, 0.0);
@@ -93,6 +99,38 @@ fn fill(place: &Place, runs: usize, portion: usize) -> Result<String, Failure> {
         used.1,
         indexes.as_secs_f64()
     ))
+}
+
+fn label(place: &Place, times: usize) -> Result<String, Failure> {
+    let mut catalog = Catalog::open(place)?;
+    let mut work = Work::after(catalog.applied()?.ok_or("the catalog is empty")?.index);
+    let (label, project) = ("looked-at".parse()?, made_up::PROJECT.parse()?);
+    let dataset = Object::Dataset { name: made_up::dataset(1), version: Some(1) };
+    let came_of = catalog.came_of(&project, &dataset)?;
+    let labels = BTreeSet::from([label]);
+    let (mut given, mut taken, mut found) = (Vec::new(), Vec::new(), Vec::new());
+    for turn in 0..2 * times {
+        let is_given = turn % 2 == 0;
+        labels.iter().for_each(|label| work.label(1, label, is_given));
+        let begun = Instant::now();
+        catalog.apply(std::mem::take(&mut work.entries), &|_, _| Err("nothing is fetched".into()))?;
+        let took = begun.elapsed().as_secs_f64() * 1e3;
+        if is_given {
+            given.push(took)
+        } else {
+            taken.push(took)
+        }
+        found.extend(catalog.labelled_among(&came_of, &labels)?.values().map(|count| count.runs));
+    }
+    if found.chunks(2).any(|pair| pair != [found.iter().copied().max().unwrap_or_default(), 0]) {
+        return Err(format!("labels did not reach the same runs each time: {found:?}").into());
+    }
+    let median = |mut took: Vec<f64>| {
+        took.sort_by(f64::total_cmp);
+        took.get(took.len() / 2).copied().unwrap_or_default()
+    };
+    let runs = found.first().copied().unwrap_or_default();
+    Ok(format!("label_given {:.3}/{runs} label_taken_off {:.3}/{runs}", median(given), median(taken)))
 }
 
 /// Seconds of processor time of this process, and of this thread, which folds.

@@ -30,6 +30,8 @@ pub(super) fn connect(path: &Path) -> Result<Connection, CatalogError> {
     let connection = Connection::open_with_flags(path, flags)?;
     connection.busy_timeout(BUSY)?;
     connection.set_prepared_statement_cache_capacity(128);
+    // Without this, a statement whose plan may depend on a parameter is planned anew whenever that has another value.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     Ok(connection)
 }
 

@@ -14,7 +14,8 @@ use crate::column::get;
 const REACHED_MAX: usize = 10_000;
 
 impl Tracer<'_> {
-    /// Whether a run may be reached. One that was asked about may be denied, which nothing knows that it has reached.
+    /// Whether a run may be reached. One that was asked about may never
+    /// have started, which nothing knows that it has reached.
     pub(super) fn may_be(&mut self, entry: i64, asked: bool) -> Result<bool, CatalogError> {
         let reached = match self.reached.take() {
             Some(known) => known,
@@ -31,7 +32,7 @@ impl Tracer<'_> {
     fn is_denied(&self, entry: i64) -> Result<bool, CatalogError> {
         let sql = "SELECT status FROM run WHERE entry = ?1";
         let found = self.catalog.rows(sql, [entry], |row| get::<Option<Status>>(row, "status"))?;
-        Ok(found.contains(&Some(Status::Denied)))
+        Ok(found.into_iter().flatten().any(|status| !status.has_started()))
     }
 
     /// [`Catalog::left`](crate::Catalog::left), asked once.

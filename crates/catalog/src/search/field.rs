@@ -82,6 +82,7 @@ const STATUSES: &[&str] = &[
     "succeeded",
     "failed",
     "denied",
+    "needs-approval",
     "aborted",
     "timed-out",
     "out-of-memory",

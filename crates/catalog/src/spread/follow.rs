@@ -137,8 +137,8 @@ pub(super) fn reached(row: &Row<'_>) -> Read<(i64, ReachedRun)> {
 const STEP: usize = 4096;
 
 pub(super) const REACHED: &str = "SELECT entry, project, run, outputs FROM run";
-/// What was denied never was anything.
-pub(super) const NOT_DENIED: &str = "(status IS NULL OR status <> 'denied')";
+/// What was denied never was anything, nor what waits for approval.
+pub(super) const NOT_DENIED: &str = "(status IS NULL OR status NOT IN ('denied', 'needs-approval'))";
 const USERS: &str = "
     SELECT source.entry AS source, run_input.entry AS entry, run_input.snapshot AS tree
     FROM run AS source

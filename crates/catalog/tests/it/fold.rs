@@ -30,6 +30,7 @@ fn example() -> World {
             element: "data.train".to_owned(),
             message: "bad".to_owned(),
             advice: "none".to_owned(),
+            ..Reason::default()
         }],
     );
     world.push(Event::QuarantineAdded {
@@ -54,7 +55,7 @@ fn the_same_entries_make_the_same_catalog() {
     let world = example();
     let (spot, mut catalog) = world.catalog();
     let dump = catalog.dump().unwrap();
-    assert_eq!(dump.lines().count(), 1 + 2 + 2 + 1 + 4 + 4 + 2 + 4 * 2 + 2 + 1, "{dump}");
+    assert_eq!(dump.lines().count(), 1 + 2 + 2 + 1 + 4 + 4 + 2 + 4 * 2 + 2 + 1 + 2 + 2, "{dump}");
 
     let one_by_one = Spot::new();
     let mut other = one_by_one.open();

@@ -174,6 +174,7 @@ fn a_dataset_that_is_what_a_run_left_comes_from_it() {
             metadata: aseptic_model::Metadata::new(),
             retention: None,
             origin: None,
+            inherited: BTreeSet::new(),
             left_by_runs: BTreeSet::new(),
         });
     };
@@ -271,6 +272,7 @@ fn history(reads: &[Vec<u8>]) -> (World, Vec<RunId>) {
                 metadata: aseptic_model::Metadata::new(),
                 retention: None,
                 origin: None,
+                inherited: BTreeSet::new(),
                 left_by_runs: BTreeSet::new(),
             });
         }

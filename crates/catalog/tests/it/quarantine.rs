@@ -146,6 +146,7 @@ impl History {
             metadata: Metadata::new(),
             retention: None,
             origin: None,
+            inherited: BTreeSet::new(),
             left_by_runs: BTreeSet::new(),
         });
         self.versions.push(Version { snapshot, made_of, with_file });
@@ -169,9 +170,15 @@ impl History {
         let named = NAMES.into_iter().zip(&inputs).map(|(name, had)| (name, self.input(*had)));
         let job = Job { experiment: None, inputs: named.collect(), outputs: Vec::new() };
         let id = self.world.plan(&job);
-        let decision = Decision { outcome: Outcome::Allow, reasons: Vec::new() };
+        let decision = Decision { outcome: Outcome::Allow, reasons: Vec::new(), unlisted: 0 };
         let plan = digest("any");
-        self.world.push(Event::RunDecided { run: id.clone(), plan, decision, policy: Some(rules(by)) });
+        self.world.push(Event::RunDecided {
+            run: id.clone(),
+            plan,
+            decision,
+            policy: Some(rules(by)),
+            requests: None,
+        });
         let mounted = BTreeMap::new();
         self.world.push(Event::RunStarted { run: id.clone(), mounted, host: Some(host(on)) });
         let mut record = record(&id, &job, Status::Succeeded);
@@ -350,6 +357,7 @@ fn a_run_that_ends_later_is_reached_and_a_shared_version_too() {
         metadata: Metadata::new(),
         retention: None,
         origin: Some(origin),
+        inherited: BTreeSet::new(),
         left_by_runs: BTreeSet::new(),
     };
     let other: ProjectName = "other".parse().unwrap();

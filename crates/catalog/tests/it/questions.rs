@@ -84,6 +84,7 @@ fn a_denied_run_has_ended_with_its_reasons() {
         element: "code".to_owned(),
         message: "absent".to_owned(),
         advice: "plan again".to_owned(),
+        ..Reason::default()
     };
     world.decide(&run, vec![reason.clone()]);
     for sealed in [false, true] {

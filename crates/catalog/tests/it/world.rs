@@ -78,6 +78,7 @@ impl World {
             metadata: Metadata::new(),
             retention: None,
             origin: None,
+            inherited: BTreeSet::new(),
             left_by_runs: BTreeSet::new(),
         });
     }
@@ -106,8 +107,14 @@ impl World {
 
     pub(crate) fn decide(&mut self, run: &RunId, reasons: Vec<Reason>) {
         let outcome = if reasons.is_empty() { Outcome::Allow } else { Outcome::Deny };
-        let decision = Decision { outcome, reasons };
-        self.push(Event::RunDecided { run: run.clone(), plan: digest("any"), decision, policy: None });
+        let decision = Decision { outcome, reasons, unlisted: 0 };
+        self.push(Event::RunDecided {
+            run: run.clone(),
+            plan: digest("any"),
+            decision,
+            policy: None,
+            requests: None,
+        });
     }
 
     pub(crate) fn seal(&mut self, run: &RunId, job: &Job, status: Status) {
@@ -161,7 +168,13 @@ fn environment() -> Environment {
 }
 
 fn code() -> Code {
-    Code { snapshot: digest("code"), files: 2, bytes: 9, git_commit: Some("c0ffee".to_owned()) }
+    Code {
+        snapshot: digest("code"),
+        files: 2,
+        bytes: 9,
+        git_commit: Some("c0ffee".to_owned()),
+        labels: BTreeSet::new(),
+    }
 }
 
 fn params() -> BTreeMap<String, serde_json::Value> {
@@ -189,6 +202,9 @@ pub(crate) fn plan(job: &Job) -> Plan {
         ports: None,
         clock: Clock::Host,
         observe_network: false,
+        labels: BTreeSet::new(),
+        keep: Keep::Everything,
+        policy: None,
     }
 }
 
@@ -208,7 +224,7 @@ pub(crate) fn record(run: &RunId, job: &Job, status: Status) -> RunRecord {
         command: vec!["python".to_owned(), "train.py".to_owned()],
         params: params(),
         plan: Digest::of(&to_canonical(&plan(job)).unwrap()),
-        decision: Decision { outcome: Outcome::Allow, reasons: Vec::new() },
+        decision: Decision { outcome: Outcome::Allow, reasons: Vec::new(), unlisted: 0 },
         status,
         reason: None,
         exit_code: Some(0),

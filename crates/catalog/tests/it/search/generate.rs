@@ -98,7 +98,7 @@ pub(super) fn term(free: bool) -> BoxedStrategy<Term> {
     let day =
         (20_415..20_418_i64).prop_map(|day| Value::Day(Timestamp::from_unix_ms(day * 86_400_000).unwrap()));
     let digest = "[0-9a-f]{1,3}".prop_map(Value::Text).boxed();
-    let statuses = vec!["running", "succeeded", "failed", "denied"];
+    let statuses = vec!["running", "succeeded", "failed", "denied", "needs-approval"];
     prop_oneof![
         compared(metric, ORDER, number(free).prop_map(Value::Number).boxed(), true),
         compared(
