@@ -6,6 +6,7 @@ use aseptic_catalog::{CatalogError, ResolveError, RunSummary};
 use aseptic_model::{
     Class, Diagnose, Diagnosis, Event as Entry, ExperimentName, ProjectName, RunId, RunName, RunRef, Tag,
 };
+use aseptic_policy::Act;
 
 use crate::home::{Home, HomeError};
 
@@ -125,6 +126,7 @@ pub fn annotate(
     run: &RunRef,
     annotation: &Annotation,
 ) -> Result<Annotated, AnnotateError> {
+    home.allowed(project, Act::Annotate, None)?;
     annotation.check(home, project)?;
     let id = home.catalog.resolve_run(project, run)?;
     let before = annotated(home, project, run, &id)?;

@@ -15,6 +15,7 @@ use aseptic_model::{
     Class, Diagnose, Diagnosis, Digest, Event as Entry, ProjectName, Retained, Retention, RunRecord,
     Timestamp,
 };
+use aseptic_policy::Act;
 use aseptic_store::{GcError, Lease, Marked, Roots, Store, StoreError, Sweep};
 
 use crate::home::{Home, HomeError, now};
@@ -118,6 +119,9 @@ pub fn collect(
         Some(project) => vec![project.clone()],
         None => home.projects()?,
     };
+    for project in &projects {
+        home.allowed(project, Act::Collect, None)?;
+    }
     if collection == Collection::Now {
         crate::archive::clear(home)?; // Copies that an archive or a restore left that was killed.
     }

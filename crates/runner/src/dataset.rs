@@ -1,7 +1,7 @@
 //! Datasets: versions, what is said about them, and who else has them.
 //!
-//! **Invariant:** equal bytes have equal labels, whatever they are called: a label that is given to a version
-//! is given to every other version of the same bytes. One is taken off only by name, with a reason.
+//! **Invariant:** a label that is given to a version is given to every other version of the same bytes, whatever they are
+//! called. One is taken off only by name, with a reason. What runs bring goes with them, as the catalog says.
 //! **Invariant:** whoever changes what is known of datasets holds the lock of their project, and looks at what
 //! is known under that lock.
 
@@ -9,6 +9,7 @@ mod add;
 mod compare;
 mod describe;
 mod history;
+mod implied;
 mod made;
 mod share;
 mod unpack;
@@ -20,10 +21,12 @@ use aseptic_catalog::DatasetVersion;
 use aseptic_model::{
     Class, DatasetName, Diagnose, Diagnosis, Digest, InputRef, METADATA_MAX, ProjectName, Retained,
 };
+use aseptic_policy::Act;
 use aseptic_store::{ImportError, StoreError, TarError, VerifyError};
 use rustix::fs::FlockOperation;
 
 use crate::home::{Home, HomeError, io_error};
+use crate::labels::sidecar::SidecarError;
 use crate::retention::Gone;
 
 pub(crate) use add::adopt;
@@ -46,6 +49,9 @@ pub enum DatasetError {
         /// What was asked for.
         reference: InputRef,
     },
+    /// The labels that lie beside it cannot be read; nothing was imported.
+    #[error(transparent)]
+    Sidecar(#[from] SidecarError),
     /// Its bytes were deleted.
     #[error(transparent)]
     Gone(#[from] Gone),
@@ -126,6 +132,11 @@ impl Diagnose for DatasetError {
                 let help = format!("nothing is to be done again; {}", inner.help);
                 Diagnosis::new(inner.class, "dataset/recorded", help)
             }
+            Self::Sidecar(_) => Diagnosis::new(
+                Class::User,
+                "dataset/sidecar",
+                "export the files again, or move the list of labels away and give the labels with `--label`",
+            ),
             Self::Gone(gone) => gone.diagnosis(),
             Self::NoSnapshot { .. } => Diagnosis::new(
                 Class::User,
@@ -184,6 +195,7 @@ impl From<StoreError> for DatasetError {
 /// # Errors
 /// [`DatasetError::Home`].
 pub fn list(home: &Home, project: &ProjectName) -> Result<Vec<DatasetVersion>, DatasetError> {
+    home.allowed(project, Act::View, None)?;
     Ok(home.catalog.datasets(project).map_err(HomeError::from)?)
 }
 
@@ -196,6 +208,7 @@ pub fn versions(
     project: &ProjectName,
     name: &DatasetName,
 ) -> Result<Vec<DatasetVersion>, DatasetError> {
+    home.allowed(project, Act::View, None)?;
     let versions = home.catalog.versions(project, name).map_err(HomeError::from)?;
     if versions.is_empty() {
         let reference = InputRef::Dataset { name: name.clone(), version: None };
@@ -213,6 +226,7 @@ pub fn find(
     project: &ProjectName,
     reference: &InputRef,
 ) -> Result<DatasetVersion, DatasetError> {
+    home.allowed(project, Act::View, None)?;
     let found = match reference {
         InputRef::Dataset { name, version } => {
             home.catalog.dataset_version(project, name, *version).map_err(HomeError::from)?
@@ -225,11 +239,19 @@ pub fn find(
 /// Keeps everyone else from changing what is known of the datasets of `project`, and brings the catalog up to
 /// date. Ends when it is dropped.
 pub(crate) fn lock(home: &mut Home, project: &ProjectName) -> Result<File, HomeError> {
+    locked(home, project, FlockOperation::LockExclusive)
+}
+
+/// As [`lock`], for who only relies on what is known to stay so: several may hold it at once.
+pub(crate) fn hold_still(home: &mut Home, project: &ProjectName) -> Result<File, HomeError> {
+    locked(home, project, FlockOperation::LockShared)
+}
+
+fn locked(home: &mut Home, project: &ProjectName, how: FlockOperation) -> Result<File, HomeError> {
     home.store(project)?; // Makes the directory.
     let path = home.dir().join("projects").join(project.as_str()).join("datasets.lock");
     let held = File::create(&path).map_err(|source| io_error("make", &path, source))?;
-    rustix::fs::flock(&held, FlockOperation::LockExclusive)
-        .map_err(|source| io_error("lock", &path, source.into()))?;
+    rustix::fs::flock(&held, how).map_err(|source| io_error("lock", &path, source.into()))?;
     home.catch_up()?;
     Ok(held)
 }

@@ -13,6 +13,7 @@ use aseptic_model::{
     Effects, Environment, FileComparison, Given, Log, Plan, ProjectName, RunId, RunRecord, RunRef, Status,
     Tolerance, Verdict,
 };
+use aseptic_policy::Act;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -205,6 +206,7 @@ pub fn diff(
     after: &RunRef,
     tolerance: Tolerance,
 ) -> Result<RunDiff, ResultError> {
+    home.allowed(project, Act::View, None)?;
     let store = home.store(project)?;
     let _lease = store.lease()?; // What is deleted while it is read would look damaged.
     let (before, after) = (Side::read(home, project, before)?, Side::read(home, project, after)?);
@@ -339,6 +341,8 @@ fn settings(before: &Plan, after: &Plan, causes: &mut Vec<Cause>) {
             ("clock", text(serde_json::to_value(plan.clock))),
             ("accept", text(serde_json::to_value(&plan.accept))),
             ("observe network", text(serde_json::to_value(plan.observe_network))),
+            ("labels", text(serde_json::to_value(&plan.labels))),
+            ("keep", text(serde_json::to_value(plan.keep))),
         ]
     };
     for ((name, old), (_, new)) in others(before).into_iter().zip(others(after)) {

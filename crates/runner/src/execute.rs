@@ -12,7 +12,7 @@ use std::os::fd::AsFd;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use aseptic_model::{Limits, Lineage};
+use aseptic_model::{Keep, Lineage, Plan};
 use aseptic_sandbox::{Ended, Enforcement, Running, Usage};
 use rustix::event::{PollFd, PollFlags, Timespec};
 
@@ -71,28 +71,32 @@ pub(crate) struct Executed {
 pub(crate) fn execute(
     provisioned: Provisioned,
     (dir, desk): (&RunDir, Desk),
-    limits: &Limits,
+    plan: &Plan,
     signals: &mut dyn Signals,
     observer: &mut dyn Observer,
 ) -> Result<Executed, HomeError> {
+    let limits = &plan.limits;
     let Provisioned { prepared, ends, watched, unwatched, listening, network } = provisioned;
     let mut logs = Vec::new();
     for (stream, from) in ends.outputs {
         let name = if stream == Stream::Stdout { "logs/stdout" } else { "logs/stderr" };
-        logs.push(Tee::new(stream, from, &dir.join(name))?);
+        logs.push(Tee::new(stream, from, &dir.join(name), plan.keep)?);
     }
     let feed = Feed::new(ends.stdin, &dir.join("logs/stdin"))?;
     let running = prepared.start();
     let eyes = Eyes::new(running.meter(), limits, dir.path.clone());
     let watcher = eyes.clone().map(Watcher::start).transpose();
     let bytes = network.as_ref().and_then(Egress::bytes);
-    let sampler = Sampler::start(running.meter(), bytes, dir.join(SYSTEM_METRICS));
+    // What a job uses of the machine over time can say what it reads, as well as any file.
+    let sampler = (plan.keep == Keep::Everything)
+        .then(|| Sampler::start(running.meter(), bytes, dir.join(SYSTEM_METRICS)))
+        .transpose();
     let mut supervisor = Supervisor {
         logs,
         feed,
         terminal: ends.terminal,
         watcher: watcher.map_err(|source| io_error("start to watch", &dir.path, source))?,
-        sampler: Some(sampler.map_err(|source| io_error("start to sample", &dir.path, source))?),
+        sampler: sampler.map_err(|source| io_error("start to sample", &dir.path, source))?,
         running,
         lineage: LineageBuilder::new(watched, unwatched),
         clock: Clock::new(limits, &dir.path)?,

@@ -4,6 +4,7 @@
 //! **Invariant:** the ledger is the truth. [`Home::record`] returns when an entry is durable; the
 //! catalog catches up from the ledger and may be deleted at any time.
 
+mod acts;
 mod ledger;
 #[cfg(test)]
 mod tests;
@@ -18,11 +19,16 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use aseptic_catalog::{Catalog, CatalogError, Place, Server};
 use aseptic_ledger::{AppendError, Ledger, OpenError, Position, ReadError};
 use aseptic_model::{
-    CanonicalError, Class, Diagnose, Diagnosis, Digest, ProjectName, RunId, Timestamp, from_canonical,
+    ByteSize, CanonicalError, Class, Diagnose, Diagnosis, Digest, ProjectName, RunId, Timestamp,
+    from_canonical,
 };
+use aseptic_policy::{PolicyError, QUESTION_BYTES_MAX};
 use aseptic_store::{Store, StoreError};
 use serde::de::DeserializeOwned;
 
+pub use acts::NotAllowed;
+
+use crate::policy::Parsed;
 use crate::record::ValuesError;
 
 /// Family of the name under which the ledger of a state directory signs.
@@ -44,9 +50,13 @@ pub struct Home {
     /// Where the catalog is.
     place: Place,
     /// How far the ledger was looked at for its latest time, and that time.
-    seen: (Position, Option<Timestamp>),
+    seen: Cell<(Position, Option<Timestamp>)>,
     /// Whether this handle added entries.
     written: Cell<bool>,
+    /// Policies that were parsed.
+    pub(crate) parsed: Parsed,
+    /// Whether an act was denied, and that is in the ledger.
+    denied: Cell<bool>,
 }
 
 /// Why the state of this machine could not be used.
@@ -93,6 +103,20 @@ pub enum HomeError {
     /// A store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The policies.
+    #[error(transparent)]
+    Policy(#[from] PolicyError),
+    /// A plan has too many elements with too many labels.
+    #[error(
+        "the policies would be asked {}, and at most {} are asked at once", ByteSize(*bytes), ByteSize(QUESTION_BYTES_MAX)
+    )]
+    TooMuch {
+        /// About how much.
+        bytes: u64,
+    },
+    /// Nobody with the roles of this user may do this.
+    #[error(transparent)]
+    NotAllowed(Box<NotAllowed>),
 }
 
 impl Diagnose for HomeError {
@@ -122,6 +146,15 @@ impl Diagnose for HomeError {
             Self::Values(error) => error.diagnosis(),
             Self::Catalog(error) => error.diagnosis(),
             Self::Store(error) => error.diagnosis(),
+            Self::Policy(error) => error.diagnosis(),
+            Self::TooMuch { .. } => Diagnosis::new(
+                Class::User,
+                "plan/too-large",
+                "name fewer destinations, such as `*.example.org:443` for several, or give the data fewer labels",
+            ),
+            Self::NotAllowed(denied) => {
+                Diagnosis::new(Class::Denied, "policy/act-denied", denied.help.clone())
+            }
         }
     }
 }
@@ -166,8 +199,10 @@ impl Home {
             None => private_file(dir.join("catalog.sqlite"))?,
         };
         let catalog = open_catalog(&place)?;
-        let seen = (Position::START, None);
-        let mut home = Self { dir, actor: actor(), ledger, catalog, place, seen, written: Cell::new(false) };
+        let seen = Cell::new((Position::START, None));
+        let (actor, written, denied, parsed) =
+            (actor(), Cell::new(false), Cell::new(false), Parsed::default());
+        let mut home = Self { dir, actor, ledger, catalog, place, seen, written, parsed, denied };
         match home.catch_up() {
             // Damage deep in the catalog shows only when it is read; and it may be of another ledger, such as
             // one that was brought back from a copy.
@@ -318,14 +353,25 @@ pub(crate) fn now() -> Timestamp {
     Timestamp::from_unix_ms(milliseconds).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
+/// Name of the user of the operating system who runs this process; the number where there is none.
+#[must_use]
+pub fn user_name() -> String {
+    let actor = actor();
+    actor.strip_prefix("user:").unwrap_or(&actor).to_owned()
+}
+
 /// Who runs this process: the operating system's user, by name where it has one.
 fn actor() -> String {
     let user = rustix::process::getuid().as_raw();
-    let accounts = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let name = accounts.lines().find_map(|line| {
+    // One name in another encoding must not take the names of all others away.
+    let accounts = fs::read("/etc/passwd").unwrap_or_default();
+    let lines = accounts.split(|byte| *byte == b'\n').filter_map(|line| str::from_utf8(line).ok());
+    let name = lines.into_iter().find_map(|line| {
         let mut fields = line.split(':');
         let name = fields.next()?;
-        (fields.nth(1)?.parse() == Ok(user)).then_some(name)
+        // A name of digits could be taken for the number of somebody else.
+        let is_number = name.bytes().all(|byte| byte.is_ascii_digit());
+        (fields.nth(1)?.parse() == Ok(user) && !is_number).then_some(name)
     });
     name.map_or_else(|| format!("user:{user}"), |name| format!("user:{name}"))
 }

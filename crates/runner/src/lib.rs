@@ -27,11 +27,13 @@ mod environment;
 mod execute;
 mod explain;
 pub mod graph;
+mod holdout;
 mod home;
 pub mod incident;
 mod init;
 mod input;
 mod inspect;
+mod labels;
 mod limits;
 mod lineage;
 mod lookup;
@@ -40,12 +42,14 @@ mod objects;
 mod observer;
 mod output;
 mod plan;
+pub mod policy;
 mod prove;
 mod provision;
 pub mod quarantine;
 mod record;
 mod recover;
 mod replay;
+pub mod report;
 mod request;
 mod results;
 mod retention;
@@ -57,6 +61,7 @@ mod seal;
 mod search;
 mod stop;
 mod streams;
+mod unpinned;
 mod witness;
 
 pub use annotate::{AnnotateError, Annotated, Annotation, annotate};
@@ -65,8 +70,9 @@ pub use aseptic_archive::ArchiveUrl;
 pub use aseptic_attest::{BUNDLE_BYTES_MAX as STATEMENTS_BYTES_MAX, PublicKey, Statement, Subject};
 pub use aseptic_catalog::{
     Cell, Column, Cursor, CursorError, DatasetChange, DatasetVersion, Difference, Direction, EDGES_MAX,
-    EdgeKind, Field, Found, GivenAway, Incident, LineageEdge, LineageGraph, Node, NodeDetails, Operator,
-    Page, Quarantine, Question, Replay, RunSummary, Search, SearchError, SearchFailed, Sort, Term, Value,
+    EdgeKind, Field, Found, GivenAway, Incident, LabelCount, LabelSource, LabelSources, LineageEdge,
+    LineageGraph, Node, NodeDetails, Operator, Page, Quarantine, Question, Replay, RunSummary, Search,
+    SearchError, Sort, TakenOff, Term, Value,
 };
 pub use aseptic_drill::{Attempt, Family, Outcome};
 pub use aseptic_ledger::{
@@ -78,6 +84,7 @@ pub use aseptic_metrics::{
     Bucket, CSV_HEADER, Chart, Curve, Envelope, Horizontal, Letters, Panel, Point, Scale,
     matches as name_matches, sparkline, svg, value as metric_value, write_csv,
 };
+pub use aseptic_policy::{Act, Role, Roles, Through};
 pub use aseptic_sandbox::{Attempts, Finding, TerminalSize};
 pub use aseptic_store::{
     Amount, Change, ChangeKind, Comparison, EntryKind, Existing, Exported, ImportOptions, Progress, Step,
@@ -89,7 +96,7 @@ pub use attest::{
     attestation_key, rotate_attestation_key,
 };
 pub use collect::{CollectError, Collected, Collection, collect};
-pub use decide::decide;
+pub use decide::{Decided, decide};
 pub use diff::{Cause, Likelihood, Part, RunDiff, diff};
 pub use doctor::{Report, doctor};
 pub use drill::{
@@ -97,13 +104,15 @@ pub use drill::{
 };
 pub use egress::{GatewayError, ProxyError, RevokeError, SiteProxy, gateway_part, revoke};
 pub use environment::{EnvironmentChange, EnvironmentError, EnvironmentPart};
-pub use home::{Home, HomeError};
+pub use holdout::Evaluations;
+pub use home::{Home, HomeError, NotAllowed, user_name};
 pub use init::{InitError, init, init_from_run};
 pub use inspect::{
     Aspect, EnvironmentDiff, EnvironmentRef, EnvironmentRuns, EnvironmentShown, EnvironmentVerified,
     FactChange, InspectError, PackageChange, SystemChange, diff_environments,
     environment as inspect_environment, environment_runs, plan_findings, verify_environment,
 };
+pub use labels::{LabelError, Labelled, LabelsReached, declassify, label, label_sources};
 pub use lineage::{Lineage, LineageRequest, lineage};
 pub use metrics::{
     FollowedMetrics, MetricsError, MetricsOf, MetricsRead, TakePoint, follow_metrics, read_metrics,
@@ -127,7 +136,7 @@ pub use retention::{
 pub use rotate::{Rotated, rotate_key};
 pub use run::{RunError, run};
 pub use seal::SealError;
-pub use search::{count as count_runs, search as search_runs};
+pub use search::{SearchFailed, count as count_runs, search as search_runs};
 pub use stop::{Ending, Insist, StopError, StoppedRun, stop};
 pub use streams::{JobStdin, JobStreams, JobTerminal};
 pub use witness::{

@@ -6,6 +6,7 @@ use aseptic_catalog::{
     Direction, EDGES_MAX, FilePlace, LineageGraph, LineagePage, Node, NodeDetails, version_is,
 };
 use aseptic_model::{Digest, Object, ObjectRef, ProjectName};
+use aseptic_policy::Act;
 use serde::Serialize;
 
 use crate::home::Home;
@@ -62,6 +63,7 @@ pub fn lineage(
     request: &LineageRequest,
     step: &mut dyn FnMut(usize, usize) -> bool,
 ) -> Result<Lineage, ResultError> {
+    home.allowed(project, Act::View, None)?;
     if request.skip >= EDGES_MAX {
         return Err(ResultError::TooFar);
     }

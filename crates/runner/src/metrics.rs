@@ -6,8 +6,12 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
+use aseptic_catalog::RunSummary;
 use aseptic_metrics::{Point, Reader, Summaries};
-use aseptic_model::{Diagnose, Diagnosis, ExperimentName, FilePath, Metrics, ProjectName, RunId, RunRef};
+use aseptic_model::{
+    Diagnose, Diagnosis, ExperimentName, FilePath, Keep, Metrics, Plan, ProjectName, RunId, RunRef,
+};
+use aseptic_policy::Act;
 use aseptic_store::{Output, Store, StoreError};
 use rustix::fs::{Mode, OFlags};
 
@@ -19,7 +23,7 @@ use crate::results::{ResultError, not_sealed, record, summary};
 use crate::retention::there_run;
 
 /// Among the outputs, where a job writes metrics; in the directory of a run that goes on, too.
-const METRICS_FILE: &str = "out/metrics.jsonl";
+pub(crate) const METRICS_FILE: &str = "out/metrics.jsonl";
 
 /// Which metrics of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +125,7 @@ pub fn summarise_metrics(
     run: &RunRef,
     of: MetricsOf,
 ) -> Result<Option<(MetricsRead, Metrics)>, MetricsError> {
+    home.allowed(project, Act::View, None)?;
     let summary = summary(home, project, run)?;
     if summary.record.is_some() && of == MetricsOf::Job {
         // What a record says stays when the file is gone.
@@ -130,6 +135,9 @@ pub fn summarise_metrics(
             let (run, experiment) = (record.run, record.experiment);
             (MetricsRead { run, experiment, goes_on: false, lines, unreadable, unread_bytes }, metrics)
         }));
+    }
+    if of == MetricsOf::Job && leaves_at_the_end(home, project, &summary)? {
+        return Ok(None);
     }
     let mut summaries = Summaries::new();
     let read = read_metrics(home, project, run, of, &mut |point| {
@@ -155,6 +163,7 @@ pub fn read_metrics(
     of: MetricsOf,
     take: &mut TakePoint<'_>,
 ) -> Result<Option<MetricsRead>, MetricsError> {
+    home.allowed(project, Act::View, None)?;
     let store = home.store(project)?;
     let _lease = store.lease()?; // What is deleted while it is read would look damaged.
     let summary = summary(home, project, run)?;
@@ -173,7 +182,7 @@ pub fn read_metrics(
         let size = reader.size();
         (Box::new(reader), size)
     } else {
-        if summary.status.is_some() {
+        if summary.status.is_some() || of == MetricsOf::Job && leaves_at_the_end(home, project, &summary)? {
             return Err(not_sealed(&summary, "metrics").into());
         }
         let Some(file) = open(&home.run_dir(project, &summary.run), of)? else { return Ok(None) };
@@ -193,6 +202,12 @@ pub fn read_metrics(
         unreadable: reader.unreadable(),
         unread_bytes: size.saturating_sub(reader.read_bytes()),
     }))
+}
+
+/// Whether what a run that goes on measures leaves it when it is sealed, and is written anew then.
+fn leaves_at_the_end(home: &Home, project: &ProjectName, run: &RunSummary) -> Result<bool, HomeError> {
+    let plan: Plan = home.object(project, &run.plan)?;
+    Ok(plan.keep == Keep::Metrics)
 }
 
 /// Reads with `read` and tells an error of who takes from one of who gives.
@@ -215,7 +230,7 @@ where
 }
 
 /// The file in the directory of a run that goes on, if it is one: a job can put anything in its place.
-fn open(run_dir: &Path, of: MetricsOf) -> Result<Option<File>, HomeError> {
+pub(crate) fn open(run_dir: &Path, of: MetricsOf) -> Result<Option<File>, HomeError> {
     let path = run_dir.join(if of == MetricsOf::Job { METRICS_FILE } else { SYSTEM_METRICS });
     let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
     let file = match rustix::fs::open(&path, flags, Mode::empty()) {

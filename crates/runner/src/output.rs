@@ -5,6 +5,7 @@ use std::io::{self, Read, Write};
 use std::ops::Range;
 use std::path::Path;
 
+use aseptic_model::Keep;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::io::Errno;
 
@@ -14,6 +15,10 @@ use crate::observer::{Observer, Stream};
 /// Bytes of each stream that are kept; what comes after is passed on and counted. Enough for a week of
 /// progress bars, and a job that prints without end does not fill the disk.
 const LOG_BYTES_MAX: u64 = 64 << 20;
+
+/// Bytes of each stream that leave a run of which only metrics are kept, shown or kept: enough for the message of an
+/// error. What an evaluation prints leaves it as its metrics do.
+pub(crate) const LITTLE_BYTES_MAX: u64 = 8 << 10;
 
 /// Bytes taken at once: what a pipe that is ready takes without waiting (`PIPE_BUF`).
 const CHUNK_BYTES: usize = 4_096;
@@ -44,6 +49,7 @@ fn has_more(from: &File) -> bool {
 pub(crate) struct Log {
     file: File,
     path: String,
+    most: u64,
     kept: u64,
     pub(crate) dropped: u64,
 }
@@ -51,13 +57,13 @@ pub(crate) struct Log {
 impl Log {
     pub(crate) fn new(path: &Path) -> Result<Self, HomeError> {
         let file = File::create_new(path).map_err(|source| io_error("make", path, source))?;
-        Ok(Self { file, path: path.display().to_string(), kept: 0, dropped: 0 })
+        Ok(Self { file, path: path.display().to_string(), most: LOG_BYTES_MAX, kept: 0, dropped: 0 })
     }
 
     /// A full disk loses the rest of the log, counted, and not the run.
     pub(crate) fn keep(&mut self, bytes: &[u8]) {
         let length = bytes.len();
-        let room = usize::try_from(LOG_BYTES_MAX - self.kept).unwrap_or(usize::MAX).min(length);
+        let room = usize::try_from(self.most - self.kept).unwrap_or(usize::MAX).min(length);
         let (keep, drop) = bytes.split_at(room);
         if self.dropped == 0 && self.file.write_all(keep).is_ok() {
             self.kept += keep.len() as u64;
@@ -77,16 +83,20 @@ pub(crate) struct Tee {
     /// waits too, and not the supervisor.
     pub(crate) waiting: bool,
     pub(crate) log: Log,
+    /// How many bytes more are shown, where that is bounded.
+    room: Option<u64>,
     buffer: Vec<u8>,
     /// What of the buffer was kept and not shown yet.
     unshown: Range<usize>,
 }
 
 impl Tee {
-    pub(crate) fn new(stream: Stream, from: File, path: &Path) -> Result<Self, HomeError> {
-        let log = Log::new(path)?;
+    pub(crate) fn new(stream: Stream, from: File, path: &Path, keep: Keep) -> Result<Self, HomeError> {
+        let mut log = Log::new(path)?;
+        let room = (keep == Keep::Metrics).then_some(LITTLE_BYTES_MAX);
+        log.most = room.unwrap_or(LOG_BYTES_MAX);
         let buffer = vec![0; CHUNK_BYTES];
-        Ok(Self { stream, from: Some(from), waiting: false, log, buffer, unshown: 0..0 })
+        Ok(Self { stream, from: Some(from), waiting: false, log, room, buffer, unshown: 0..0 })
     }
 
     /// Shows what one read gives, or what is left of the last. It is kept first: what was seen is in the log.
@@ -120,7 +130,7 @@ impl Tee {
         Ok(rest)
     }
 
-    /// Keeps what one read gives.
+    /// Keeps what one read gives, and gives what of it may be shown.
     fn take(&mut self) -> Result<&[u8], HomeError> {
         let Some(from) = &mut self.from else { return Ok(&[]) };
         let length = match from.read(&mut self.buffer) {
@@ -137,6 +147,9 @@ impl Tee {
             self.from = None;
         }
         self.log.keep(bytes);
-        Ok(bytes)
+        let Some(room) = &mut self.room else { return Ok(bytes) };
+        let shown = usize::try_from(*room).unwrap_or(usize::MAX).min(bytes.len());
+        *room -= shown as u64;
+        Ok(bytes.get(..shown).unwrap_or(&[]))
     }
 }

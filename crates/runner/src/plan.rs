@@ -1,22 +1,28 @@
 //! Plan: every name of a request resolved to a digest.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use aseptic_gateway::Proxy;
 use aseptic_model::{
     Class, Code, Diagnose, Diagnosis, Digest, Environment, Event as Entry, Input, InputName, InputRef,
-    InputSource, PLAN_FORMAT, Plan, ProjectName, RunId, Status, to_canonical,
+    InputSource, Keep, Label, Limits, PLAN_FORMAT, Plan, ProjectName, RunId, Status, spec::Experiment,
+    to_canonical,
 };
+use aseptic_policy::{Act, Policies};
 use aseptic_store::{Ignore, ImportError, ImportOptions, Lease, Links, Special, Store, StoreError};
 
 use crate::code;
 use crate::environment::inventory::Sources;
 use crate::environment::{self, EnvironmentError};
 use crate::home::{Home, HomeError};
+use crate::labels::recognised::recognise;
 use crate::observer::{Event, Observer, import_progress};
+use crate::policy::{PolicyFilesError, Unapplied, beside, in_force};
 use crate::request::{CodeChoice, Request, RequestError, Wanted};
 use crate::retention::{there, there_run};
+use crate::unpinned;
 
 /// A plan and what only this machine needs to carry it out.
 #[derive(Debug)]
@@ -33,12 +39,22 @@ pub struct Planned {
     pub(crate) programs: Option<PathBuf>,
     /// Through which granted hosts are reached; it says how and never whether, so it is not in the plan.
     pub(crate) proxy: Option<Proxy>,
+    /// Why it has labels that say that something of it is not pinned, by label; of a replay nothing.
+    pub unpinned: BTreeMap<Label, String>,
+    /// Labelled data that lies in the code, in words.
+    pub(crate) recognised: Option<String>,
     /// What the inventory of its environment is made from.
     pub(crate) sources: Sources,
     /// Keeps what was taken for it until the ledger names it.
     pub(crate) lease: Option<Lease>,
     /// The run that it repeats, if it is a replay.
     pub(crate) replays: Option<RunId>,
+    /// The policies that decide it.
+    pub(crate) policies: Arc<Policies>,
+    /// These, if they are not in force yet.
+    pub(crate) unapplied: Option<Unapplied>,
+    /// Where each element was said, by its name: `aseptic.toml:12`, or the option.
+    pub(crate) places: BTreeMap<String, String>,
 }
 
 /// Why there is no plan.
@@ -71,6 +87,9 @@ pub enum PlanError {
     /// The Python environment.
     #[error(transparent)]
     Environment(#[from] EnvironmentError),
+    /// The policies beside the spec.
+    #[error(transparent)]
+    Policy(#[from] PolicyFilesError),
     /// The state of this machine.
     #[error(transparent)]
     Home(#[from] HomeError),
@@ -88,6 +107,7 @@ impl Diagnose for PlanError {
             ),
             Self::Code(error) => error.diagnosis(),
             Self::Environment(error) => error.diagnosis(),
+            Self::Policy(error) => error.diagnosis(),
             Self::Home(error) => error.diagnosis(),
         }
     }
@@ -106,7 +126,8 @@ impl From<StoreError> for PlanError {
 /// # Errors
 /// [`PlanError`].
 pub fn plan(home: &mut Home, request: &Request, observer: &mut dyn Observer) -> Result<Planned, PlanError> {
-    let Wanted { project, name, experiment, base } = request.wanted()?;
+    let Wanted { project, name, experiment, base, policies, places } = request.wanted()?;
+    home.allowed(&project, Act::View, None)?;
     let proxy = match experiment.network.is_empty() {
         true => None,
         false => request.proxy.parse().map_err(RequestError::from)?,
@@ -114,14 +135,16 @@ pub fn plan(home: &mut Home, request: &Request, observer: &mut dyn Observer) -> 
     let store = home.store(&project)?;
     let lease = store.lease()?;
     home.catch_up()?; // A collection may have run while this waited for the lease.
+    let (policies, unapplied) = beside(home, &project, policies)?;
     let mut inputs = BTreeMap::new();
     for (input, reference) in &experiment.data {
         inputs.insert(input.clone(), resolve(home, &store, &lease, &project, input, reference)?);
     }
-    let code = match &request.code {
+    let mut code = match &request.code {
         CodeChoice::Nothing => None,
         CodeChoice::Directory(root) => Some(take_code(home, &store, &lease, request, root, observer)?),
     };
+    let recognised = recognise(home, &store, &project, code.as_mut(), observer)?;
     let python = match (&request.python, &experiment.python) {
         (Some(path), _) => Some(path.clone()),
         (None, Some(path)) => Some(base.join(path)),
@@ -129,6 +152,13 @@ pub fn plan(home: &mut Home, request: &Request, observer: &mut dyn Observer) -> 
     };
     let captured = python.as_deref().map(environment::python::capture).transpose()?;
     let sources = Sources::new(captured.as_ref(), request.home_directory.as_deref());
+    let dirty = match &request.code {
+        CodeChoice::Directory(root) => {
+            code.as_ref().and_then(|code| code::clean::why_not(&store, code, root))
+        }
+        CodeChoice::Nothing => None,
+    };
+    let unpinned = unpinned::found(dirty, captured.as_ref());
     let (python, mounts, programs) = match captured {
         Some(captured) => {
             let code = match &request.code {
@@ -143,6 +173,9 @@ pub fn plan(home: &mut Home, request: &Request, observer: &mut dyn Observer) -> 
         }
         None => (None, Vec::new(), None),
     };
+    let limits = limits_of(&policies, &experiment);
+    let mut labels = experiment.labels;
+    labels.extend(unpinned.keys().cloned());
     let plan = Plan {
         format: PLAN_FORMAT.to_owned(),
         project,
@@ -153,12 +186,15 @@ pub fn plan(home: &mut Home, request: &Request, observer: &mut dyn Observer) -> 
         environment: Environment { python, variables: experiment.variables, host: environment::host::host() },
         inputs,
         network: experiment.network,
-        limits: experiment.limits,
+        limits,
         accept: experiment.accept,
         gpus: experiment.gpus,
         ports: experiment.ports,
         clock: experiment.clock,
         observe_network: request.observe_network,
+        labels,
+        keep: experiment.keep,
+        policy: Some(policies.digest()),
     };
     let bytes = to_canonical(&plan).map_err(HomeError::from)?;
     Ok(Planned {
@@ -171,7 +207,26 @@ pub fn plan(home: &mut Home, request: &Request, observer: &mut dyn Observer) -> 
         sources,
         lease: Some(lease),
         replays: None,
+        policies,
+        unapplied,
+        places,
+        unpinned,
+        recognised,
     })
+}
+
+/// The limits of an experiment. One of which only metrics are kept needs little room for them.
+fn limits_of(policies: &Policies, experiment: &Experiment) -> Limits {
+    let limits = experiment.limits.clone();
+    if experiment.keep == Keep::Everything {
+        return limits;
+    }
+    let permitted = policies.settings().metrics_bytes;
+    Limits {
+        outputs_bytes: limits.outputs_bytes.or(Some(Limits::OUTPUTS_OF_METRICS)),
+        metrics_bytes: Some(permitted),
+        ..limits
+    }
 }
 
 /// A Python environment is shown to the run whole, so neither the code, with what its ignore files leave
@@ -227,7 +282,7 @@ fn resolve(
                 wrong(error.to_string(), diagnosis.help)
             })?;
             let summary = home.catalog.run(project, &id).map_err(HomeError::from)?;
-            let sealed = summary.filter(|run| run.status.is_some_and(|status| status != Status::Denied));
+            let sealed = summary.filter(|run| run.status.is_some_and(Status::has_started));
             let Some((sealed, outputs)) = sealed.and_then(|run| run.outputs.map(|outputs| (run, outputs)))
             else {
                 return Err(wrong(format!("run `{id}` is not sealed, so it has no outputs"), help()));
@@ -240,12 +295,14 @@ fn resolve(
             let Some(snapshot) = snapshot else {
                 return Err(wrong(format!("run `{id}` has no output `{reference}`"), help()));
             };
+            let labels =
+                home.catalog.labels_of_outputs(project, &id, path.as_ref()).map_err(HomeError::from)?;
             Ok(Input {
                 source: InputSource::Artifact { run: id, path: path.clone() },
                 snapshot: snapshot.digest,
                 files: snapshot.files,
                 bytes: snapshot.bytes,
-                labels: sealed.labels,
+                labels,
             })
         }
     }
@@ -273,6 +330,7 @@ fn take_code(
         ignore: Ignore::GitRules,
         special: Special::Skip,
         links: Links::Keep,
+        leave_out: None,
         paranoid: false,
     };
     let imported = store.import(lease, &real, &options, &mut import_progress(observer))?;
@@ -286,10 +344,33 @@ fn take_code(
         files: imported.snapshot.files,
         bytes: imported.snapshot.bytes,
         git_commit: code::git::commit_of(&real),
+        labels: BTreeSet::new(),
     })
 }
 
 impl Planned {
+    /// The directory of policies that decide it although they are not in force yet, as shown to a person.
+    #[must_use]
+    pub fn unapplied(&self) -> Option<String> {
+        self.unapplied.as_ref().map(Unapplied::shown)
+    }
+
+    /// Lets the policies that are in force decide it: others may have come into force since it was made.
+    ///
+    /// # Errors
+    /// [`HomeError`]: nothing may be decided then.
+    pub(crate) fn under_those_in_force(&mut self, home: &Home) -> Result<(), HomeError> {
+        let policies = in_force(home, &self.plan.project)?.policies;
+        if self.plan.policy != Some(policies.digest()) {
+            self.plan.policy = Some(policies.digest());
+            self.bytes = to_canonical(&self.plan)?;
+            self.digest = Digest::of(&self.bytes);
+        }
+        self.policies = policies;
+        self.unapplied = None;
+        Ok(())
+    }
+
     /// The ledger entry of this plan for one run.
     pub(crate) fn entry(&self, run: &RunId) -> Entry {
         Entry::RunPlanned {

@@ -7,6 +7,7 @@ use aseptic_ledger::{
     read_from, update_tiles,
 };
 use aseptic_model::{Class, Diagnose, Diagnosis, Entry, ProjectName, RunId, RunRef, from_canonical};
+use aseptic_policy::Act;
 
 use crate::home::{Home, HomeError};
 use crate::results::{ResultError, summary};
@@ -113,6 +114,7 @@ fn witnessed_by(dir: &Path, policy: &Policy, index: u64) -> Result<Option<Checkp
 /// # Errors
 /// [`ProveError`].
 pub fn prove_run(home: &Home, project: &ProjectName, run: &RunRef) -> Result<LogProof, ProveError> {
+    home.allowed(project, Act::View, None)?;
     let (run, from) = planned(home, project, run)?;
     let dir = home.ledger_dir();
     let mut last = None;
@@ -136,6 +138,7 @@ pub fn verify_run(
     run: &RunRef,
     kept: Option<&Checkpoint>,
 ) -> Result<(RunId, Vec<ProvenEntry>, Checkpoint), ProveError> {
+    home.allowed(project, Act::View, None)?;
     let (run, from) = planned(home, project, run)?;
     let dir = home.ledger_dir();
     let tree = match kept {

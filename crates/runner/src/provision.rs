@@ -4,10 +4,10 @@ use std::ffi::OsString;
 use std::os::fd::AsFd;
 use std::path::Path;
 
-use aseptic_model::{Class, Diagnose, Diagnosis, FilePath, InputName, Plan, RunId, to_canonical};
+use aseptic_model::{Class, Diagnose, Diagnosis, FilePath, InputName, Keep, Plan, RunId, to_canonical};
 use aseptic_sandbox::{
-    Access, GpuError, Jail, Landlock, Limits, Mount, PrepareError, Prepared, Upper, enforces_task_limit,
-    gpu_mounts, prepare, system_mounts,
+    Access, Attempts, GpuError, Jail, Landlock, Limits, Mount, PrepareError, Prepared, Upper,
+    enforces_task_limit, gpu_mounts, prepare, system_mounts,
 };
 use aseptic_store::{Store, StoreError, ViewError};
 
@@ -152,7 +152,7 @@ pub(crate) fn provision(
         arguments: plan.command.iter().skip(1).map(OsString::from).collect(),
         environment: environment(planned, run, wanted),
         working_directory: "/work".into(),
-        attempts: request.attempts,
+        attempts: attempts(plan, request),
         tcp_ports: plan.ports.as_ref().map(|ports| ports.iter().copied().collect()),
         clock: plan.clock,
         network: has_network.then(|| egress::network(plan)),
@@ -185,6 +185,11 @@ pub(crate) fn provision(
     }
     let listening = listen(&mut prepared, dir)?;
     Ok(Provisioned { prepared, ends, watched, unwatched, listening, network })
+}
+
+/// What a job attempts says what it wants to say, and would leave a run of which only metrics do.
+fn attempts(plan: &Plan, request: &Request) -> Attempts {
+    if plan.keep == Keep::Everything { request.attempts } else { Attempts::Unseen }
 }
 
 /// The limits that the jail enforces; the others are the supervisor's.

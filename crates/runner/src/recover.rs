@@ -45,7 +45,7 @@ fn recover_one(
         return Ok(());
     };
     let plan: Plan = home.object(project, &summary.plan)?;
-    let decision = Decision { outcome: Outcome::Allow, reasons: Vec::new() };
+    let decision = Decision { outcome: Outcome::Allow, reasons: Vec::new(), unlisted: 0 };
     let facts = Facts {
         run,
         plan: &plan,

@@ -15,6 +15,7 @@ use aseptic_model::{
     Class, Diagnose, Diagnosis, Digest, Event as Entry, FilePath, ProjectName, REPLAY_REPORT_SCHEMA,
     ReplayReport, RunId, RunRecord, RunRef, Status, Tolerance, Verdict, to_canonical,
 };
+use aseptic_policy::Act;
 
 use crate::effects::effects;
 use crate::environment::{EnvironmentChange, EnvironmentError};
@@ -204,6 +205,7 @@ pub fn replay<S: Signals>(
     catch: impl FnOnce() -> io::Result<S>,
     observer: &mut dyn Observer,
 ) -> Result<Replayed, ReplayError> {
+    home.allowed(project, Act::View, None)?;
     let prepared = prepare(home, project, wanted, observer)?;
     let mut signals = catch().map_err(RunError::Signals)?;
     let mut done = Replayed {
@@ -217,7 +219,7 @@ pub fn replay<S: Signals>(
         let planned = prepared.planned(home)?;
         let mut given = Given { observer, input };
         let replay = carry_out(home, planned, &request, Steps::new(), &mut signals, &mut given)?;
-        if replay.status == Status::Denied {
+        if !replay.status.has_started() {
             done.replays.push((replay, None));
             break;
         }

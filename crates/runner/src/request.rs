@@ -1,5 +1,7 @@
 //! What a user asks for: a spec and the options that change it, before anything is resolved.
 
+mod places;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
@@ -7,7 +9,8 @@ use std::path::{Path, PathBuf};
 
 use aseptic_model::spec::{Experiment, SPEC_BYTES_MAX, Spec, SpecError, set_limit};
 use aseptic_model::{
-    Class, Clock, Diagnose, Diagnosis, ExperimentName, Gpus, Grant, InputName, InputRef, ProjectName,
+    Class, Clock, Diagnose, Diagnosis, Excerpt, ExperimentName, Gpus, Grant, InputName, InputRef, Keep,
+    Label, ProjectName, escape_bytes,
 };
 use aseptic_sandbox::Attempts;
 
@@ -23,6 +26,8 @@ pub const SPEC_FILE: &str = "aseptic.toml";
 pub struct Request {
     /// The spec file; without one everything comes from the options.
     pub spec: Option<PathBuf>,
+    /// What messages call the spec: a path from where the user is. Empty: the path above.
+    pub spec_shown: String,
     /// The project, instead of the spec's.
     pub project: Option<ProjectName>,
     /// The experiment of the spec.
@@ -55,6 +60,10 @@ pub struct Request {
     pub ports: Option<BTreeSet<u16>>,
     /// Clocks, instead of the experiment's.
     pub clock: Option<Clock>,
+    /// Labels of the outputs, besides the experiment's.
+    pub labels: Vec<Label>,
+    /// What is kept of what the job leaves, instead of the experiment's.
+    pub keep: Option<Keep>,
     /// The code tree.
     pub code: CodeChoice,
     /// The standard streams of the job. They are no part of the plan.
@@ -94,11 +103,11 @@ pub enum RequestError {
         source: io::Error,
     },
     /// The spec is wrong.
-    #[error("`{path}`: {error}")]
+    #[error("{path}:{}{error}", if .error.at().is_some() { "" } else { " " })]
     Spec {
         /// Where.
         path: String,
-        /// What, with the line.
+        /// What, with the place.
         error: SpecError,
     },
     /// The spec has no such experiment.
@@ -126,7 +135,13 @@ pub enum RequestError {
 impl Diagnose for RequestError {
     fn diagnosis(&self) -> Diagnosis {
         let (code, help) = match self {
-            Self::Spec { error, .. } => return error.diagnosis(),
+            Self::Spec { path, error } => {
+                let diagnosis = error.diagnosis();
+                return match error.at() {
+                    Some(at) => diagnosis.at(Excerpt { path: path.clone(), ..at.clone() }),
+                    None => diagnosis,
+                };
+            }
             Self::Read { .. } => ("spec/read", "check the path and its permissions".to_owned()),
             Self::Experiment { known, .. } if known.is_empty() => {
                 ("spec/experiment", "add `[experiment.NAME]` with a `command` to the spec".to_owned())
@@ -158,6 +173,10 @@ pub(crate) struct Wanted {
     pub(crate) experiment: Experiment,
     /// Directory to which a Python environment named in the spec is relative.
     pub(crate) base: PathBuf,
+    /// The spec beside which the policies of the project may lie, as a path and as shown to a person.
+    pub(crate) policies: Option<(PathBuf, PathBuf)>,
+    /// Where each element was said, by its name: `aseptic.toml:12`, or the option.
+    pub(crate) places: BTreeMap<String, String>,
 }
 
 impl Request {
@@ -168,7 +187,7 @@ impl Request {
     pub fn project(&self) -> Result<ProjectName, RequestError> {
         match (&self.project, &self.spec) {
             (Some(project), _) => Ok(project.clone()),
-            (None, Some(path)) => Ok(read_spec(path)?.project),
+            (None, Some(path)) => Ok(read_spec(path, &self.spec_shown)?.project),
             (None, None) => default_project(),
         }
     }
@@ -183,7 +202,7 @@ impl Request {
             return Ok(self.python.clone());
         }
         let Some(path) = &self.spec else { return Ok(self.default_python.clone()) };
-        let experiments = read_spec(path)?.experiments;
+        let experiments = read_spec(path, &self.spec_shown)?.experiments;
         let chosen: BTreeSet<_> = match &self.experiment {
             Some(name) => {
                 let known = || experiments.keys().map(ToString::to_string).collect();
@@ -206,7 +225,7 @@ impl Request {
     pub(crate) fn wanted(&self) -> Result<Wanted, RequestError> {
         let (project, experiments, base) = match &self.spec {
             Some(path) => {
-                let spec = read_spec(path)?;
+                let spec = read_spec(path, &self.spec_shown)?;
                 let base = path.parent().unwrap_or(Path::new(".")).to_owned();
                 (spec.project, spec.experiments, base)
             }
@@ -226,6 +245,7 @@ impl Request {
         if experiment.command.first().is_none_or(String::is_empty) {
             return Err(RequestError::Nothing { known: known() });
         }
+        let places = self.places(&experiment);
         experiment.data.extend(self.data.iter().cloned());
         experiment.params.extend(self.params.iter().cloned());
         experiment.network.extend(self.network.iter().cloned());
@@ -234,6 +254,8 @@ impl Request {
         experiment.gpus = self.gpus.clone().or(experiment.gpus);
         experiment.ports = self.ports.clone().or(experiment.ports);
         experiment.clock = self.clock.unwrap_or(experiment.clock);
+        experiment.labels.extend(self.labels.iter().cloned());
+        experiment.keep = self.keep.unwrap_or(experiment.keep);
         for (key, text) in &self.limits {
             set_limit(&mut experiment.limits, key, text)
                 .map_err(|why| RequestError::Option(format!("--limit {key}={text}: {why}")))?;
@@ -256,9 +278,41 @@ impl Request {
         if experiment.command.iter().any(|argument| argument.contains('\0')) {
             return Err(RequestError::Option("an argument of the command holds a NUL byte".to_owned()));
         }
+        // Those beside the spec are of its own project and say nothing of another one.
+        let is_own = self.project.as_ref().is_none_or(|wanted| *wanted == project);
+        let policies = self.spec.clone().filter(|_| is_own).map(|spec| {
+            let shown =
+                if self.spec_shown.is_empty() { spec.clone() } else { PathBuf::from(&self.spec_shown) };
+            (spec, shown)
+        });
         let project = self.project.clone().unwrap_or(project);
-        Ok(Wanted { project, name: self.experiment.clone(), experiment, base })
+        Ok(Wanted { project, name: self.experiment.clone(), experiment, base, policies, places })
     }
+}
+
+/// Reads at most one byte more than a spec may have, so a huge file costs nothing. `shown` is what errors call it, if it
+/// is not empty.
+pub(crate) fn read_spec(path: &Path, shown: &str) -> Result<Spec, RequestError> {
+    let shown = || match shown {
+        "" => escape_bytes(path.as_os_str().as_encoded_bytes()),
+        shown => shown.to_owned(),
+    };
+    let read = || {
+        let file = File::open(path)?;
+        let size = file.metadata()?;
+        if !size.is_file() {
+            return Err(io::Error::from(io::ErrorKind::InvalidInput));
+        }
+        let mut bytes = Vec::new();
+        file.take(SPEC_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
+        Ok((bytes, size.len()))
+    };
+    let (bytes, size) = read().map_err(|source| RequestError::Read { path: shown(), source })?;
+    if bytes.len() > SPEC_BYTES_MAX {
+        let error = SpecError::TooLarge { bytes: size };
+        return Err(RequestError::Spec { path: shown(), error });
+    }
+    Spec::parse(&bytes).map_err(|error| RequestError::Spec { path: shown(), error })
 }
 
 /// Whether every whole number in `value` is the same after canonical JSON, which has doubles only (RFC 8785).
@@ -276,25 +330,4 @@ fn is_exact(value: &serde_json::Value) -> bool {
 /// The project of a run without a spec.
 fn default_project() -> Result<ProjectName, RequestError> {
     "default".parse().map_err(|error: aseptic_model::NameError| RequestError::Option(error.to_string()))
-}
-
-/// Reads at most one byte more than a spec may have, so a huge file costs nothing.
-fn read_spec(path: &Path) -> Result<Spec, RequestError> {
-    let shown = || path.display().to_string();
-    let read = || {
-        let file = File::open(path)?;
-        let size = file.metadata()?;
-        if !size.is_file() {
-            return Err(io::Error::from(io::ErrorKind::InvalidInput));
-        }
-        let mut bytes = Vec::new();
-        file.take(SPEC_BYTES_MAX as u64 + 1).read_to_end(&mut bytes)?;
-        Ok((bytes, size.len()))
-    };
-    let (bytes, size) = read().map_err(|source| RequestError::Read { path: shown(), source })?;
-    if bytes.len() > SPEC_BYTES_MAX {
-        let error = SpecError::TooLarge { bytes: size };
-        return Err(RequestError::Spec { path: shown(), error });
-    }
-    Spec::parse(&bytes).map_err(|error| RequestError::Spec { path: shown(), error })
 }

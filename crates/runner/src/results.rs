@@ -7,13 +7,15 @@ use std::path::Path;
 
 use aseptic_catalog::{CatalogError, EDGES_MAX, Replay, ResolveError, RunSummary};
 use aseptic_model::{
-    Class, DatasetName, Diagnose, Diagnosis, Digest, Event as Entry, FilePath, Log, ObjectError, Plan,
-    ProjectName, RunId, RunRecord, RunRef, Tag,
+    Class, DatasetName, Diagnose, Diagnosis, Digest, Event as Entry, FilePath, Log, Object, ObjectError,
+    Plan, ProjectName, RunId, RunRecord, RunRef, Tag,
 };
+use aseptic_policy::Act;
 use aseptic_store::{Existing, ExportError, Exported, Store, StoreError};
 
 use crate::dataset::DatasetError;
-use crate::home::{Home, HomeError, RECORD_BYTES_MAX, io_error};
+use crate::home::{Home, HomeError, RECORD_BYTES_MAX, io_error, now};
+use crate::labels::sidecar::{self, Export, SidecarError};
 use crate::observer::Stream;
 use crate::quarantine::Marks;
 use crate::retention::{Gone, there_run};
@@ -86,6 +88,15 @@ pub enum ResultError {
         /// The first such path.
         path: FilePath,
     },
+    /// What would be exported holds a file that looks like a list of labels.
+    #[error("the run left `{name}`, which is named as lists of labels are")]
+    SidecarName {
+        /// Its name.
+        name: String,
+    },
+    /// The labels of what would be exported could not be written beside it.
+    #[error(transparent)]
+    Sidecar(#[from] SidecarError),
     /// The copy could not be made.
     #[error(transparent)]
     Export(#[from] ExportError),
@@ -134,6 +145,16 @@ impl Diagnose for ResultError {
                 "`aseptic quarantine list` says why; `--quarantined` exports it all the same, which is recorded",
             ),
             Self::Gone(gone) => gone.diagnosis(),
+            Self::SidecarName { .. } => Diagnosis::new(
+                Class::User,
+                "export/sidecar-name",
+                "export other parts with RUN/PATH: such a file would say which labels the files have",
+            ),
+            Self::Sidecar(_) => Diagnosis::new(
+                Class::User,
+                "export/sidecar",
+                "export to another directory: labels of what is there would be lost otherwise",
+            ),
             Self::Repository { .. } => Diagnosis::new(
                 Class::User,
                 "export/repository",
@@ -171,7 +192,7 @@ pub enum IfQuarantined {
 pub enum Shown {
     /// It is sealed; its outputs, code and logs may be deleted.
     Sealed {
-        /// Its record.
+        /// Its record, with the labels that it has now.
         record: Box<RunRecord>,
         /// What was said about it since.
         summary: Box<RunSummary>,
@@ -196,6 +217,7 @@ pub enum Shown {
 /// # Errors
 /// [`ResultError::Resolve`].
 pub fn resolve_run(home: &Home, project: &ProjectName, run: &RunRef) -> Result<RunId, ResultError> {
+    home.allowed(project, Act::View, None)?;
     Ok(home.catalog.resolve_run(project, run)?)
 }
 
@@ -204,7 +226,16 @@ pub fn resolve_run(home: &Home, project: &ProjectName, run: &RunRef) -> Result<R
 /// # Errors
 /// [`ResultError`].
 pub fn replays(home: &Home, project: &ProjectName, run: &RunId) -> Result<Vec<Replay>, ResultError> {
+    home.allowed(project, Act::View, None)?;
     Ok(home.catalog.replays(project, run)?)
+}
+
+/// The run that is meant, where the user may look at it.
+pub(crate) fn seen(home: &Home, project: &ProjectName, run: &RunRef) -> Result<RunSummary, ResultError> {
+    home.allowed(project, Act::View, None)?;
+    let summary = summary(home, project, run)?;
+    home.allowed(project, Act::View, Some(&Object::Run(summary.run.clone()).to_string()))?;
+    Ok(summary)
 }
 
 /// Everything known of one run.
@@ -212,10 +243,11 @@ pub fn replays(home: &Home, project: &ProjectName, run: &RunId) -> Result<Vec<Re
 /// # Errors
 /// [`ResultError`].
 pub fn show(home: &Home, project: &ProjectName, run: &RunRef) -> Result<Shown, ResultError> {
-    let summary = summary(home, project, run)?;
+    let summary = seen(home, project, run)?;
     let tags = home.catalog.tags(project, &summary.run)?;
     if summary.record.is_some() {
-        let record = Box::new(record(home, project, &summary)?);
+        let mut record = Box::new(record(home, project, &summary)?);
+        record.labels.clone_from(&summary.labels); // Those of today.
         let gone = there_run(&summary).err();
         return Ok(Shown::Sealed { record, summary: Box::new(summary), tags, gone });
     }
@@ -229,7 +261,7 @@ pub(crate) fn planned_and_record(
     project: &ProjectName,
     run: &RunRef,
 ) -> Result<(Plan, RunRecord), ResultError> {
-    let summary = summary(home, project, run)?;
+    let summary = seen(home, project, run)?;
     Ok((home.object(project, &summary.plan)?, record(home, project, &summary)?))
 }
 
@@ -243,9 +275,10 @@ pub fn log(
     run: &RunRef,
     stream: Stream,
 ) -> Result<(Vec<u8>, Option<Log>), ResultError> {
+    home.allowed(project, Act::View, None)?;
     let store = home.store(project)?;
     let _lease = store.lease()?;
-    let summary = summary(home, project, run)?;
+    let summary = seen(home, project, run)?;
     if summary.record.is_none() {
         let name = match stream {
             Stream::Stdout => "logs/stdout",
@@ -284,10 +317,12 @@ pub fn export(
     existing: Existing,
     quarantined: IfQuarantined,
 ) -> Result<(RunId, Exported), ResultError> {
+    home.allowed(project, Act::Export, None)?;
     let store = home.store(project)?;
     let lease = store.lease()?; // What is deleted while it is read would look damaged.
     home.catch_up()?;
     let summary = summary(home, project, run)?;
+    home.allowed(project, Act::Export, Some(&Object::Run(summary.run.clone()).to_string()))?;
     let Some(outputs) = summary.outputs else {
         return Err(not_sealed(&summary, "outputs"));
     };
@@ -305,6 +340,20 @@ pub fn export(
         return Err(ResultError::NoOutput { run: summary.run, path });
     };
     refuse_repository(&store, &tree.digest)?;
+    let labels = sidecar::place_of(&store, &tree.digest, path, to)?;
+    let export = Export {
+        ledger: home.origin(),
+        project: project.clone(),
+        run: summary.run.clone(),
+        path: path.cloned(),
+        snapshot: tree.digest,
+        attestation: summary.attestation,
+        labels: home.catalog.labels_of_outputs(project, &summary.run, path)?,
+        time: now(),
+    };
+    // What cannot be said about the files must not be there without it.
+    fs::create_dir_all(to).map_err(|source| io_error("make", to, source))?;
+    sidecar::write(&labels, export)?;
     let exported = store.export(&lease, &tree.digest, None, to, existing)?;
     let entry = Entry::RunExported {
         run: summary.run.clone(),

@@ -12,6 +12,7 @@ use aseptic_model::{
     Class, Diagnose, Diagnosis, Event as Entry, InputRef, InputRefError, ProjectName, Retained, RetainedKind,
     Retention, RunId, RunRef, Timestamp,
 };
+use aseptic_policy::Act;
 use aseptic_store::StoreError;
 
 use crate::dataset::{DatasetError, lock, object_of};
@@ -236,6 +237,7 @@ pub fn retention(
     project: &ProjectName,
     object: Option<&str>,
 ) -> Result<Standings, RetentionError> {
+    home.allowed(project, Act::View, None)?;
     let objects = match object {
         Some(text) => vec![standing(home, project, &named(home, project, text)?)?],
         None => {
@@ -259,6 +261,7 @@ pub fn set_retention(
     class: Option<Retention>,
     reason: Option<&str>,
 ) -> Result<Standings, RetentionError> {
+    home.allowed(project, Act::Retain, None)?;
     let object = named(home, project, object)?;
     let store = home.store(project)?;
     let _lease = store.lease()?;
@@ -289,6 +292,7 @@ pub fn set_default_retention(
     kind: RetainedKind,
     class: Retention,
 ) -> Result<Standings, RetentionError> {
+    home.allowed(project, Act::Retain, None)?;
     if class == Retention::Hold {
         return Err(RetentionError::HoldAll(kind));
     }

@@ -30,8 +30,8 @@ pub(crate) fn reuse(
     observer: &mut dyn Observer,
 ) -> Result<Result<RunRecord, String>, HomeError> {
     let project = &planned.plan.project;
-    if decide(home, &planned.plan)?.outcome == Outcome::Deny {
-        return Ok(Err("its plan is denied now".to_owned()));
+    if decide(home, planned)?.decision.outcome != Outcome::Allow {
+        return Ok(Err("its plan is not allowed now".to_owned()));
     }
     let mut first = None;
     for run in home.catalog.runs_of_plan(project, &planned.digest, Status::Succeeded, CANDIDATES_MAX)? {

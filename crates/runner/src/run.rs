@@ -4,19 +4,28 @@ use std::collections::BTreeMap;
 use std::io;
 use std::time::Instant;
 
-use aseptic_model::{Class, Diagnose, Diagnosis, Event as Entry, Outcome, Plan, RunId, RunRecord};
+use aseptic_model::{
+    ByteSize, Class, Diagnose, Diagnosis, Digest, Event as Entry, Keep, Outcome, Plan, RunId, RunRecord,
+    to_canonical,
+};
+use aseptic_sandbox::Attempts;
 
 use crate::annotate::AnnotateError;
-use crate::decide::decide;
+use crate::dataset;
+use crate::decide::{Decided, decide};
 use crate::desk::{Answer, Asked, Desk, Wish};
 use crate::egress;
 use crate::environment;
 use crate::environment::inventory::Taking;
-use crate::execute::execute;
+use crate::execute::{Executed, execute};
 use crate::explain::{Surroundings, explain};
+use crate::holdout;
 use crate::home::{Home, HomeError, io_error, now};
+use crate::labels;
 use crate::observer::{Event, Observer, Signals};
+use crate::output::LITTLE_BYTES_MAX;
 use crate::plan::{PlanError, Planned, plan};
+use crate::policy::bring_in_force;
 use crate::provision::{ProvisionError, provision};
 use crate::quarantine;
 use crate::request::{CodeChoice, Request};
@@ -43,6 +52,9 @@ pub enum RunError {
     /// The state of this machine.
     #[error(transparent)]
     Home(#[from] HomeError),
+    /// Another plan with hold-out data is being decided, and its process does not go on; nothing was recorded.
+    #[error("another process has been deciding a plan with hold-out data of this project for 30 s")]
+    Evaluating,
     /// The jail could not be made; nothing started, and the run is sealed as aborted.
     #[error(transparent)]
     Provision(#[from] ProvisionError),
@@ -65,6 +77,11 @@ impl Diagnose for RunError {
                 Class::Host,
                 "run/signals",
                 "close some of the files that this process inherited, or raise `ulimit -n`",
+            ),
+            Self::Evaluating => Diagnosis::new(
+                Class::Host,
+                "run/evaluating",
+                "look for a stopped `aseptic run` (state T in `ps`), continue or kill it, and try again",
             ),
             Self::Home(error) => error.diagnosis(),
             Self::Provision(error) => error.diagnosis(),
@@ -96,6 +113,9 @@ pub fn run<S: Signals>(
     }
     let planned = plan(home, request, observer)?;
     request.annotation.check(home, &planned.plan.project)?;
+    if let Some(unapplied) = &planned.unapplied {
+        bring_in_force(home, &planned.plan.project, unapplied, observer).map_err(PlanError::from)?;
+    }
     if request.reuse {
         match reuse(home, &planned, &request.annotation, observer)? {
             Ok(record) => return Ok(record),
@@ -121,28 +141,35 @@ pub(crate) fn carry_out(
 ) -> Result<RunRecord, RunError> {
     let started = now();
     let run = new_run_id()?;
-    observer.event(Event::Planned { run: &run, plan: &planned.plan, digest: &planned.digest });
     steps.end("plan");
 
-    let project = &planned.plan.project;
-    let dir = RunDir::create(home.run_dir(project, &run))?;
+    let dir = RunDir::create(home.run_dir(&planned.plan.project, &run))?;
     let mut desk = Desk::open(&dir).map_err(|source| io_error("listen in", &dir.path, source))?;
+    // First, since it may take its time, and whoever puts something in quarantine waits for the other.
+    let evaluating = holdout::alone(home, &planned.plan)?.ok_or(RunError::Evaluating)?;
     let unplanned = quarantine::hold_still(home)?;
     home.catch_up()?;
+    planned.under_those_in_force(home)?;
+    observer.event(Event::Planned { run: &run, plan: &planned.plan, digest: &planned.digest });
+    let project = &planned.plan.project;
     let store = home.store(project)?;
     let lease = planned.lease.take().map_or_else(|| store.lease(), Ok).map_err(HomeError::from)?;
-    store.put_bytes(&lease, &planned.bytes).map_err(HomeError::from)?;
-    let decision = decide(home, &planned.plan)?;
-    let policy = aseptic_policy::version();
+    let Decided { question, decision } = decide(home, &planned)?;
+    let policy = question.policy;
+    let asked = to_canonical(&question).map_err(HomeError::from)?;
+    let policies = planned.policies.document().to_bytes().map_err(HomeError::from)?;
+    // Together, so that the disk is waited for once. Most often the policies are there already.
+    store.put_all(&lease, [&policies, &asked, &planned.bytes]).map_err(HomeError::from)?;
     let decided = Entry::RunDecided {
         run: run.clone(),
         plan: planned.digest,
         decision: decision.clone(),
         policy: Some(policy),
+        requests: Some(Digest::of(&asked)),
     };
     let described = request.annotation.entry(&run);
     home.record(project, [planned.entry(&run), decided].into_iter().chain(described).collect())?;
-    drop((lease, unplanned)); // From here on the ledger names what the run needs.
+    drop((lease, unplanned, evaluating)); // From here on the ledger names what the run needs.
     observer.event(Event::Decided(&decision));
     steps.end("decide");
     let facts = |steps: Steps| Facts {
@@ -155,7 +182,7 @@ pub(crate) fn carry_out(
         planned: started,
         overhead: steps.taken,
     };
-    if decision.outcome == Outcome::Deny {
+    if decision.outcome != Outcome::Allow {
         dir.remove()?;
         return Ok(unstarted(facts(steps)));
     }
@@ -168,6 +195,8 @@ pub(crate) fn carry_out(
             return Err(error.into());
         }
     };
+    // Nobody labels anything between the last look at the labels and the start.
+    let unlabelled = dataset::hold_still(home, project)?;
     // What was put in quarantine since is in the ledger; who puts it there from now on finds this run going on.
     if let Some(why) = kept_from_starting(home, &planned.plan, &mut desk)? {
         egress::forget(home);
@@ -178,13 +207,15 @@ pub(crate) fn carry_out(
     let mounted = planned.plan.inputs.iter().map(|(name, input)| (name.clone(), input.snapshot)).collect();
     let host = environment::host::name();
     home.record(project, vec![Entry::RunStarted { run: run.clone(), mounted, host }])?;
+    drop(unlabelled);
     observer.event(Event::Started);
     steps.end("provision");
     let taking = Taking::start(planned.sources.clone(), home.inventories(project));
 
-    let mut executed = execute(provisioned, (&dir, desk), &planned.plan.limits, signals, observer)?;
+    let mut executed = execute(provisioned, (&dir, desk), &planned.plan, signals, observer)?;
     steps.leave_out();
     observer.event(Event::Sealing);
+    say_what_is_cut(&planned.plan, request, &executed, observer);
     let rest = std::mem::take(&mut executed.rest);
     let _stopping = std::mem::take(&mut executed.stopping); // They wait until the run is sealed.
     let attempted = executed.attempted.take();
@@ -211,6 +242,22 @@ pub(crate) fn carry_out(
     Ok(record)
 }
 
+/// Says what is not shown of a run of which only metrics are kept.
+fn say_what_is_cut(plan: &Plan, request: &Request, executed: &Executed, observer: &mut dyn Observer) {
+    if plan.keep == Keep::Everything {
+        return;
+    }
+    if executed.dropped.iter().any(|(_, dropped)| *dropped > 0) {
+        observer.event(Event::Note(&format!(
+            "only the first {} of each stream are shown and kept, since only metrics leave this run",
+            ByteSize(LITTLE_BYTES_MAX)
+        )));
+    }
+    if request.attempts == Attempts::Seen {
+        observer.event(Event::Note("attempts were not looked at, since only metrics leave this run"));
+    }
+}
+
 /// Why the job of a run that was allowed does not start.
 struct Kept {
     reason: String,
@@ -229,6 +276,10 @@ fn kept_from_starting(home: &mut Home, plan: &Plan, desk: &mut Desk) -> Result<O
         return Ok(Some(Kept { reason, _asked: Some(asked) }));
     }
     let found = quarantine::since_decided(home, plan)?;
+    let found = match found {
+        None => labels::since_decided(home, plan)?,
+        found => found,
+    };
     Ok(found.map(|reason| Kept { reason, _asked: None }))
 }
 

@@ -3,17 +3,23 @@
 //! **Invariant:** the ledger entry comes last. Before it, a crash leaves a run that recovery seals;
 //! after it, nothing of the run can change any more.
 
+mod alone;
+mod logs;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::time::Duration;
 
 use aseptic_model::{
-    Class, Decision, Denied, Diagnose, Diagnosis, Digest, Egress, Event as Entry, Given, Lineage, Log, Logs,
+    Class, Decision, Denied, Diagnose, Diagnosis, Digest, Egress, Event as Entry, Keep, Lineage, Logs,
     Observed, Output, OutputLink, Plan, REACHED_MAX, RUN_SCHEMA, RunId, RunRecord, Skipped, Status,
     Timestamp, Usage, escape_bytes, to_canonical,
 };
 use aseptic_sandbox::{Ended, Enforcement};
-use aseptic_store::{CaptureError, CaptureKind, CaptureRoot, Captured, Lease, SkipReason, Store, StoreError};
+use aseptic_store::{CaptureError, CaptureKind, CaptureRoot, Captured, SkipReason, StoreError};
+
+use alone::{blunt, metrics_alone};
+use logs::capture_logs;
 
 use crate::attest::{KeyError, Signer, attest};
 use crate::environment;
@@ -21,6 +27,7 @@ use crate::environment::inventory::Taken;
 use crate::execute::{Cause, Executed};
 use crate::home::{Home, HomeError, now};
 use crate::input::FromInput;
+use crate::labels;
 use crate::limits::{usage, walls_of};
 use crate::metrics;
 use crate::observer::Stream;
@@ -124,7 +131,7 @@ impl End {
             None => Status::Failed,
         };
         if let Some(cause) = executed.cause.filter(|_| status != Status::Succeeded) {
-            reason = Some(cause.describe());
+            reason = Some(alone::reason(plan.keep, &cause));
         }
         Self {
             status,
@@ -200,7 +207,12 @@ pub(crate) fn seal(
         Some(_) => CaptureKind::OverlayUpper,
         None => CaptureKind::Plain,
     };
-    let (out, work) = (dir.join("out"), dir.join("changes"));
+    let alone = match facts.plan.keep {
+        Keep::Everything => None,
+        Keep::Metrics => Some(metrics_alone(&dir, facts.plan)?),
+    };
+    let place = alone.as_ref().map_or(&dir.path, |alone| &alone.place);
+    let (out, work) = (place.join("out"), place.join("changes"));
     let lease = store.lease()?;
     let captured = store.capture(
         &lease,
@@ -219,7 +231,11 @@ pub(crate) fn seal(
     let plan = facts.plan;
     let inventory =
         end.inventory.take().map(|taken| taken.keep(&store, &lease, &dir.join("inventories"))).transpose()?;
-    let record = RunRecord { metrics, system, inventory, ..record(facts, end, captured, logs) };
+    let mut record = RunRecord { metrics, system, inventory, ..record(facts, end, captured, logs) };
+    if let Some(alone) = alone {
+        record = blunt(record, alone.skipped);
+    }
+    labels::since_started(home, &mut record);
     let signer = Signer::open(home)?;
     let bytes = to_canonical(&record).map_err(HomeError::from)?;
     let digest = store.put_bytes(&lease, &bytes)?;
@@ -259,32 +275,6 @@ fn observed(record: &RunRecord) -> Vec<Entry> {
         entries.push(Entry::RunDenied { run: run.clone(), attempts });
     }
     entries
-}
-
-/// What the run printed and was given, and what it used of the machine over time.
-fn capture_logs(
-    store: &Store,
-    lease: &Lease,
-    dir: &RunDir,
-    end: &End,
-) -> Result<(Logs, Option<Log>), SealError> {
-    let path = dir.join("logs");
-    let root = CaptureRoot { name: b"logs", path: &path, kind: CaptureKind::Plain, max_bytes: None };
-    let captured = store.capture(lease, &[root])?;
-    let log = |name: &[u8], dropped| {
-        let output = captured.outputs.iter().find(|output| output.path.file_name() == name)?;
-        Some(Log { blake3: output.blake3, size: output.size, dropped })
-    };
-    let dropped =
-        |stream| end.dropped.iter().find(|(of, _)| *of == stream).map_or(0, |(_, dropped)| *dropped);
-    let stdin = match end.given {
-        Some(FromInput::Typed) => Some(Given::Terminal),
-        Some(FromInput::Piped { dropped }) => log(b"stdin", dropped).map(Given::Piped),
-        None => log(b"stdin", 0).map(Given::Piped), // Its supervisor died.
-    };
-    let stdout = log(b"stdout", dropped(Stream::Stdout));
-    let stderr = log(b"stderr", dropped(Stream::Stderr));
-    Ok((Logs { stdout, stderr, stdin }, log(b"system", end.unsampled)))
 }
 
 fn record(facts: Facts<'_>, end: End, captured: Captured, logs: Logs) -> RunRecord {
@@ -353,7 +343,7 @@ pub(crate) fn unstarted(facts: Facts<'_>) -> RunRecord {
         params: plan.params.clone(),
         plan: facts.digest,
         decision: facts.decision.clone(),
-        status: Status::Denied,
+        status: Status::unstarted(facts.decision.outcome),
         reason: None,
         exit_code: None,
         signal: None,

@@ -1,9 +1,31 @@
 //! Searching the runs of a project.
 
-use aseptic_catalog::{Cursor, Field, Found, Page, Question, SearchFailed};
+use aseptic_catalog::{Cursor, Field, Found, Page, Question};
+use aseptic_model::{Diagnose, Diagnosis};
+use aseptic_policy::Act;
 
-use crate::home::{Home, now};
+use crate::home::{Home, HomeError, now};
 use crate::observer::{Event, Observer};
+
+/// Why a search has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum SearchFailed {
+    /// The state.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The catalog.
+    #[error(transparent)]
+    Catalog(#[from] aseptic_catalog::SearchFailed),
+}
+
+impl Diagnose for SearchFailed {
+    fn diagnosis(&self) -> Diagnosis {
+        match self {
+            Self::Home(error) => error.diagnosis(),
+            Self::Catalog(error) => error.diagnosis(),
+        }
+    }
+}
 
 /// Up to `limit` runs that `question` asks for, after `cursor` or from the start, with the values of `columns`.
 ///
@@ -20,6 +42,7 @@ pub fn search(
     limit: usize,
     observer: &mut dyn Observer,
 ) -> Result<Page, SearchFailed> {
+    home.allowed(&question.project, Act::View, None)?;
     let mut runs: Vec<Found> = Vec::new();
     let mut next = cursor.cloned();
     let mut examined = 0;
@@ -39,7 +62,8 @@ pub fn search(
 /// How many runs `question` asks for.
 ///
 /// # Errors
-/// [`SearchFailed::Catalog`].
+/// [`SearchFailed`].
 pub fn count(home: &Home, question: &Question) -> Result<u64, SearchFailed> {
-    Ok(home.catalog.count(question, now())?)
+    home.allowed(&question.project, Act::View, None)?;
+    Ok(home.catalog.count(question, now()).map_err(aseptic_catalog::SearchFailed::from)?)
 }

@@ -10,6 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use aseptic_model::{Class, Diagnose, Diagnosis, Event, Limits, Plan, ProjectName, RunId, RunRef, Status};
+use aseptic_policy::Act;
 
 use crate::desk::{Waiting, Wish, ask};
 use crate::home::{Home, HomeError};
@@ -114,6 +115,7 @@ pub fn stop(
     reason: Option<&str>,
     insist: Insist,
 ) -> Result<Vec<StoppedRun>, StopError> {
+    home.allowed(project, Act::Stop, None)?;
     let mut meant = Vec::new();
     for run in runs {
         let summary = summary(home, project, run)?;

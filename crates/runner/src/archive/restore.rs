@@ -8,6 +8,7 @@ use aseptic_archive::{
 use aseptic_catalog::DatasetVersion;
 use aseptic_ledger::Position;
 use aseptic_model::{DatasetName, Digest, Event as Entry, InputRef, Origin, ProjectName, Retained};
+use aseptic_policy::Act;
 use aseptic_store::{Snapshot, Store, StoreError, VerifyError};
 
 use super::scratch::Scratch;
@@ -65,6 +66,7 @@ pub fn restore(
     variables: Vec<(String, String)>,
     observer: &mut dyn Observer,
 ) -> Result<Restored, ArchiveError> {
+    home.allowed(project, Act::Restore, None)?;
     check_apart(home, &wanted.url)?;
     let url = wanted.url.to_string();
     let place = Place::open(&wanted.url, variables)?;
@@ -132,7 +134,7 @@ pub fn restore(
             let said = Said {
                 labels: manifest.labels.clone(),
                 metadata: manifest.metadata.clone(),
-                retention: None,
+                ..Said::default()
             };
             let origin = Origin::Archive { url, manifest: digest };
             let added = adopt(home, project, &name, snapshot, &said, Some(origin))?;

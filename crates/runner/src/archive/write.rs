@@ -9,6 +9,7 @@ use aseptic_archive::{
     Place, is_archive_path,
 };
 use aseptic_model::{Digest, Event as Entry, InputRef, ProjectName, from_canonical, to_canonical};
+use aseptic_policy::Act;
 use aseptic_store::Store;
 
 use super::content::content_of;
@@ -46,12 +47,14 @@ pub fn archive(
     variables: Vec<(String, String)>,
     observer: &mut dyn Observer,
 ) -> Result<Archived, ArchiveError> {
+    home.allowed(project, Act::Archive, None)?;
     check_apart(home, url)?;
     let store = home.store(project)?;
     // What is copied may be due meanwhile.
     let _lease = store.lease()?;
     home.catch_up()?;
     let (mut manifest, archived) = content_of(home, project, reference)?;
+    home.allowed(project, Act::Archive, Some(&manifest.object.object().to_string()))?;
     let place = Place::open(url, variables)?;
     let mut quiet = Moving::new(observer, TransferStep::Check, 0, 0);
     let there = place.get_small(MANIFEST, MANIFEST_BYTES_MAX, &mut |bytes| quiet.tick(bytes))?;

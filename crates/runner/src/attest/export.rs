@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use aseptic_attest::AttestError;
 use aseptic_http::{Client, ClientError, ClientLimits};
 use aseptic_model::{Class, Diagnose, Diagnosis, Event as Entry, InputRef, ProjectName, Retained};
+use aseptic_policy::Act;
 use aseptic_store::Existing;
 
 use super::destination::{Claimed, send, shown_url};
@@ -193,6 +194,7 @@ pub fn attest_export(
     document: Document,
     to: Destination<'_>,
 ) -> Result<Retained, AttestExportError> {
+    home.allowed(project, Act::Attest, None)?;
     if let (Destination::Url { .. }, true) = (&to, document != Document::OpenLineage) {
         return Err(not_for(document, "is written to a file or directory: use `--out`"));
     }

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 
 use aseptic_attest::{AttestError, PublicKey, SigningKey};
 use aseptic_model::{Class, Diagnose, Diagnosis, Event as Entry, ProjectName};
+use aseptic_policy::Act;
 use rustix::fs::FlockOperation;
 
 use crate::home::{Home, HomeError, io_error};
@@ -153,6 +154,7 @@ fn read(path: &Path) -> Result<SigningKey, KeyError> {
 /// # Errors
 /// [`KeyError`].
 pub fn attestation_key(home: &mut Home, project: &ProjectName) -> Result<PublicKey, KeyError> {
+    home.allowed(project, Act::View, None)?;
     let signer = Signer::open(home)?;
     home.record(project, signer.entry().into_iter().collect())?;
     Ok(signer.key.public().clone())
@@ -167,6 +169,7 @@ pub fn rotate_attestation_key(
     project: &ProjectName,
     reason: String,
 ) -> Result<PublicKey, KeyError> {
+    home.allowed(project, Act::ManageKeys, None)?;
     let places = Places::of(home);
     let _lock = places.lock(FlockOperation::LockExclusive)?;
     let key = places.make()?;

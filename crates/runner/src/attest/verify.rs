@@ -3,6 +3,7 @@
 use aseptic_attest::{Envelope, PROVENANCE, PublicKey, Statement, TRACE, parse_lines, parse_model_signature};
 use aseptic_ledger::Position;
 use aseptic_model::{Digest, Entry as Written, Event as Entry, ProjectName, RunId, RunRef, from_canonical};
+use aseptic_policy::Act;
 
 use super::outputs::compare;
 use super::{AttestationError, Attested, Compared, OutputsToCheck, attest_show};
@@ -171,6 +172,7 @@ fn by_ledger(
     envelopes: &[Envelope],
 ) -> Result<Checked, AttestationError> {
     let unanchored = |what: String| AttestationError::Unanchored { what };
+    home.allowed(project, Act::View, None)?;
     let keys = Anchors::of(home, project, None)?.keys;
     let mut used = None;
     for envelope in envelopes {

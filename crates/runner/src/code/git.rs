@@ -20,12 +20,7 @@ const DEPTH_MAX: usize = 5;
 ///
 /// Source: gitrepository-layout(5).
 pub(crate) fn commit_of(directory: &Path) -> Option<String> {
-    let git = directory.ancestors().find_map(git_directory)?;
-    // A linked working tree keeps its references in the main repository.
-    let common = match read(&git.join("commondir")) {
-        Some(path) => git.join(path.trim_end()),
-        None => git.clone(),
-    };
+    let Repository { git, common, .. } = repository_of(directory)?;
     let mut name = "HEAD".to_owned();
     for _ in 0..DEPTH_MAX {
         let text = read(&git.join(&name)).or_else(|| read(&common.join(&name)));
@@ -39,6 +34,27 @@ pub(crate) fn commit_of(directory: &Path) -> Option<String> {
         next.clone_into(&mut name);
     }
     None
+}
+
+/// A repository with a working tree.
+pub(super) struct Repository {
+    /// The top of the working tree.
+    pub(super) top: PathBuf,
+    /// What git keeps of this working tree.
+    git: PathBuf,
+    /// What git keeps of all working trees.
+    pub(super) common: PathBuf,
+}
+
+/// The repository that holds `directory`.
+pub(super) fn repository_of(directory: &Path) -> Option<Repository> {
+    let (top, git) = directory.ancestors().find_map(|top| Some((top, git_directory(top)?)))?;
+    // A linked working tree keeps its references in the main repository.
+    let common = match read(&git.join("commondir")) {
+        Some(path) => git.join(path.trim_end()),
+        None => git.clone(),
+    };
+    Some(Repository { top: top.to_owned(), git, common })
 }
 
 fn git_directory(directory: &Path) -> Option<PathBuf> {
@@ -63,7 +79,7 @@ fn commit(text: &str) -> Option<String> {
     (digits && matches!(text.len(), 40 | 64)).then(|| text.to_ascii_lowercase())
 }
 
-fn read(path: &Path) -> Option<String> {
+pub(super) fn read(path: &Path) -> Option<String> {
     if !path.metadata().ok()?.is_file() {
         return None; // A FIFO would wait for a writer.
     }

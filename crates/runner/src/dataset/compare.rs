@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use aseptic_model::{Digest, InputRef, InputRefError, ProjectName};
+use aseptic_policy::Act;
 use aseptic_store::{Comparison, StoreError};
 
 use super::{DatasetError, find};
@@ -75,6 +76,7 @@ pub fn compare(
     after: &SnapshotRef,
     limit: usize,
 ) -> Result<Compared, DatasetError> {
+    home.allowed(project, Act::View, None)?;
     let store = home.store(project)?;
     let _lease = store.lease()?; // What is deleted while it is read would look damaged.
     let (before, after) = (resolve(home, project, before)?, resolve(home, project, after)?);

@@ -3,11 +3,15 @@
 use std::collections::BTreeSet;
 
 use aseptic_catalog::{DatasetVersion, Node};
-use aseptic_model::{Digest, Event as Entry, InputRef, Label, MetaKey, MetaValue, Metadata, ProjectName};
+use aseptic_model::{
+    Digest, Event as Entry, InputRef, Label, MetaKey, MetaValue, Metadata, Object, ProjectName,
+};
+use aseptic_policy::Act;
 
 use super::add::check_room;
-use super::{DatasetError, find, lock, object_of};
+use super::{DatasetError, find, implied, lock, object_of};
 use crate::home::{Home, HomeError};
+use crate::labels::{Before, LabelsReached};
 
 /// A version after its labels or statements were changed.
 #[derive(Debug)]
@@ -18,11 +22,12 @@ pub struct Relabelled {
     pub recorded: Vec<Entry>,
     /// Other versions of the same bytes that still have a label which was taken off.
     pub still: Vec<DatasetVersion>,
-    /// Runs that had the version as an input before, whose outputs keep the labels that they have.
-    pub runs: usize,
+    /// What came of the versions and has other labels by that.
+    pub reached: LabelsReached,
 }
 
-/// Gives labels to a version, and to every other version of the same bytes. Durable when it returns.
+/// Gives labels to a version, to every other version of the same bytes, and with that to everything that came of them.
+/// Durable when it returns.
 ///
 /// # Errors
 /// [`DatasetError`]; nothing was recorded.
@@ -32,13 +37,15 @@ pub fn label(
     reference: &InputRef,
     labels: &BTreeSet<Label>,
 ) -> Result<Relabelled, DatasetError> {
+    home.allowed(project, Act::Label, None)?;
     let _lock = lock(home, project)?;
     let version = find(home, project, reference)?;
     let events = label_others(home, project, &version.snapshot, labels, labels)?;
-    record(home, project, &version, events, BTreeSet::new())
+    record(home, project, &version, events, labels, &BTreeSet::new())
 }
 
-/// Takes labels off one version, for `reason`. Others of the same bytes keep theirs. Durable when it returns.
+/// Takes labels off one version, for `reason`. Others of the same bytes keep theirs; what came of it loses them where no
+/// other way brings them. Durable when it returns.
 ///
 /// # Errors
 /// [`DatasetError`]; nothing was recorded.
@@ -49,6 +56,7 @@ pub fn unlabel(
     labels: &BTreeSet<Label>,
     reason: &MetaValue,
 ) -> Result<Relabelled, DatasetError> {
+    home.allowed(project, Act::Declassify, None)?;
     let _lock = lock(home, project)?;
     let version = find(home, project, reference)?;
     let removed: BTreeSet<_> = labels.intersection(&version.labels).cloned().collect();
@@ -62,7 +70,7 @@ pub fn unlabel(
             reason: Some(reason.to_string()),
         }],
     };
-    record(home, project, &version, events, labels.clone())
+    record(home, project, &version, events, labels, labels)
 }
 
 /// Changes what is said about a version. Durable when it returns.
@@ -76,6 +84,7 @@ pub fn describe(
     set: &Metadata,
     unset: &BTreeSet<MetaKey>,
 ) -> Result<Relabelled, DatasetError> {
+    home.allowed(project, Act::Describe, None)?;
     let _lock = lock(home, project)?;
     let version = find(home, project, reference)?;
     let mut after = version.metadata.clone();
@@ -86,38 +95,50 @@ pub fn describe(
     let set: Metadata = after.into_iter().filter(|(key, value)| before.get(key) != Some(value)).collect();
     let unset: BTreeSet<_> =
         unset.iter().filter(|key| before.contains_key(key) && !set.contains_key(key)).cloned().collect();
-    let events = match set.is_empty() && unset.is_empty() {
+    let implied = implied::labels(&set);
+    let mut events = match set.is_empty() && unset.is_empty() {
         true => Vec::new(),
         false => {
             let (name, version) = (version.name.clone(), version.version);
             vec![Entry::DatasetDescribed { name, version, set, unset }]
         }
     };
-    record(home, project, &version, events, BTreeSet::new())
+    events.extend(label_others(home, project, &version.snapshot, &implied, &implied)?);
+    record(home, project, &version, events, &BTreeSet::new(), &BTreeSet::new())
 }
 
+/// Records `events`, which change `labels` and take `off` some.
 fn record(
     home: &mut Home,
     project: &ProjectName,
     version: &DatasetVersion,
     events: Vec<Entry>,
-    off: BTreeSet<Label>,
+    labels: &BTreeSet<Label>,
+    off: &BTreeSet<Label>,
 ) -> Result<Relabelled, DatasetError> {
+    let mut reached = LabelsReached::default();
     if !events.is_empty() {
+        let changed = events.iter().filter_map(|event| match event {
+            Entry::DatasetLabelled { name, version, .. } => {
+                Some(Object::Dataset { name: name.clone(), version: Some(*version) })
+            }
+            _ => None,
+        });
+        let changed: Vec<_> = changed.collect();
+        let before = Before::look(home, project, &changed, labels)?;
         home.record(project, events.clone())?;
         home.catch_up()?;
+        reached = before.compare(home)?;
     }
     let still = versions_of(home, project, &version.snapshot)?
         .into_iter()
-        .filter(|other| object_of(other) != object_of(version) && !other.labels.is_disjoint(&off));
+        .filter(|other| object_of(other) != object_of(version) && !other.labels.is_disjoint(off));
     let reference = InputRef::Dataset { name: version.name.clone(), version: Some(version.version) };
-    let consumers = home.catalog.consumers(project, &version.snapshot).map_err(HomeError::from)?;
-    let runs: BTreeSet<_> = consumers.into_iter().map(|consumer| consumer.run).collect();
     Ok(Relabelled {
         version: find(home, project, &reference)?,
         recorded: events,
         still: still.collect(),
-        runs: runs.len(),
+        reached,
     })
 }
 
@@ -136,24 +157,42 @@ fn versions_of(
     Ok(versions)
 }
 
-/// Labels of the datasets and artifacts that are the bytes of `digest`.
+/// Labels of whatever is the bytes of `digest`.
+#[derive(Debug, Default)]
+pub(super) struct SameBytes {
+    /// All labels of versions.
+    pub(super) versions: BTreeSet<Label>,
+    /// Those of them that were given to a version itself.
+    pub(super) given: BTreeSet<Label>,
+    /// Labels of what runs left.
+    pub(super) left: BTreeSet<Label>,
+}
+
+impl SameBytes {
+    pub(super) fn all(&self) -> BTreeSet<Label> {
+        self.versions.union(&self.left).cloned().collect()
+    }
+}
+
 pub(super) fn labels_of_same(
     home: &Home,
     project: &ProjectName,
     digest: &Digest,
-) -> Result<BTreeSet<Label>, HomeError> {
-    let mut labels: BTreeSet<_> =
-        versions_of(home, project, digest)?.into_iter().flat_map(|version| version.labels).collect();
+) -> Result<SameBytes, HomeError> {
+    let mut same = SameBytes::default();
+    for version in versions_of(home, project, digest)? {
+        same.given.extend(home.catalog.labels_given(project, &crate::labels::object_of(&version))?);
+        same.versions.extend(version.labels);
+    }
     for node in home.catalog.producers(project, digest)? {
-        if let Node::Artifact { run, .. } = node {
-            let run = home.catalog.run(project, &run)?;
-            labels.extend(run.into_iter().flat_map(|run| run.labels));
+        if let Node::Artifact { run, path, .. } = node {
+            same.left.extend(home.catalog.labels_of_outputs(project, &run, path.as_ref())?);
         }
     }
-    Ok(labels)
+    Ok(same)
 }
 
-/// What gives `labels` to every version of the bytes of `digest` that has them not. One that was taken off a
+/// What gives `labels` to every version of the bytes of `digest` that has them not of its own. One that was taken off a
 /// version comes back to it only if it is among those that are `said` now.
 pub(super) fn label_others(
     home: &Home,
@@ -165,11 +204,13 @@ pub(super) fn label_others(
     let mut events = Vec::new();
     for other in versions_of(home, project, digest)? {
         let taken_off = taken_off(home, project, &other)?;
-        let added: BTreeSet<_> = labels
-            .difference(&other.labels)
-            .filter(|label| said.contains(label) || !taken_off.contains(label))
-            .cloned()
-            .collect();
+        let given = home.catalog.labels_given(project, &crate::labels::object_of(&other))?;
+        // What is said is its own from then on, also where it only inherited it.
+        let new = |label: &&Label| match said.contains(*label) {
+            true => !given.contains(*label),
+            false => !other.labels.contains(*label) && !taken_off.contains(*label),
+        };
+        let added: BTreeSet<_> = labels.iter().filter(new).cloned().collect();
         if !added.is_empty() {
             let removed = BTreeSet::new();
             let DatasetVersion { name, version, .. } = other;

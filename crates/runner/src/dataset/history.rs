@@ -2,9 +2,11 @@
 
 use aseptic_catalog::{DatasetChange, DatasetVersion};
 use aseptic_model::{DatasetName, InputRef, ProjectName, RetainedKind, Retention};
+use aseptic_policy::is_held_out;
 use aseptic_store::Storage;
 
 use super::{DatasetError, find, versions};
+use crate::holdout::{Evaluations, evaluations_of};
 use crate::home::{Home, HomeError};
 
 /// Everything that was done to the versions of a dataset, the last first.
@@ -29,6 +31,8 @@ pub struct Details {
     pub retention_default: Retention,
     /// How it is stored; nothing when its bytes were given up.
     pub storage: Option<Storage>,
+    /// How often it was looked at, if it is hold-out data.
+    pub evaluations: Option<Evaluations>,
 }
 
 /// How one version stands.
@@ -47,5 +51,8 @@ pub fn details(home: &Home, project: &ProjectName, reference: &InputRef) -> Resu
             Some(store.storage(&version.snapshot)?)
         }
     };
-    Ok(Details { version, retention_default, storage })
+    let evaluations = is_held_out(&version.labels)
+        .then(|| evaluations_of(home, project, &version.name, &version.snapshot))
+        .transpose()?;
+    Ok(Details { version, retention_default, storage, evaluations })
 }

@@ -5,6 +5,7 @@
 
 use aseptic_catalog::DatasetVersion;
 use aseptic_model::{DatasetName, Event as Entry, InputRef, Origin, ProjectName};
+use aseptic_policy::Act;
 
 use super::add::{Added, Said, next};
 use super::{DatasetError, find, lock, object_of};
@@ -42,6 +43,8 @@ pub fn share(
     name: Option<&DatasetName>,
     observer: &mut dyn Observer,
 ) -> Result<Shared, DatasetError> {
+    home.allowed(project, Act::Share, None)?;
+    home.allowed(to, Act::AddDataset, None)?;
     if to == project {
         return Err(DatasetError::ToItself(to.clone()));
     }
@@ -69,7 +72,7 @@ pub fn share(
     let exact = InputRef::Dataset { name: version.name.clone(), version: Some(version.version) };
     let version = find(home, project, &exact)?; // It may have got labels meanwhile.
     let name = name.unwrap_or(&version.name);
-    let said = Said { labels: version.labels.clone(), metadata: version.metadata.clone(), retention: None };
+    let said = Said { labels: version.labels.clone(), metadata: version.metadata.clone(), ..Said::default() };
     let origin =
         Origin::Shared { project: project.clone(), name: version.name.clone(), version: version.version };
     let next = next(home, to, name, &copied.snapshot, &said, Some(origin))?;

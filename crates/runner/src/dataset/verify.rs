@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use aseptic_catalog::DatasetVersion;
 use aseptic_model::{InputRef, ProjectName};
+use aseptic_policy::Act;
 use aseptic_store::{Extent, Verified};
 
 use super::{DatasetError, find};
@@ -101,6 +102,7 @@ pub fn verify(
     portion: Portion,
     observer: &mut dyn Observer,
 ) -> Result<Verification, DatasetError> {
+    home.allowed(project, Act::View, None)?;
     let store = home.store(project)?;
     let _lease = store.lease()?; // What is deleted while it is read would look damaged.
     let version = find(home, project, reference)?;

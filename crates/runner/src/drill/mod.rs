@@ -17,6 +17,7 @@ use std::time::Instant;
 
 use aseptic_drill::{Attempt, Family, Observed, Outcome, families, judge};
 use aseptic_model::{Class, Diagnose, Diagnosis, Digest, Event as Entry, ProjectName, to_canonical};
+use aseptic_policy::Act;
 use serde::Serialize;
 
 use crate::home::{Home, HomeError};
@@ -151,6 +152,7 @@ pub fn drill(
     request: &DrillRequest<'_>,
     observer: &mut dyn Observer,
 ) -> Result<DrillReport, DrillError> {
+    home.allowed(project, Act::Drill, None)?;
     let started = Instant::now();
     let wanted = drill_families(&request.families)?;
     let all: Vec<&Attempt> = wanted.iter().flat_map(|family| family.attempts).collect();

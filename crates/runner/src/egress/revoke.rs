@@ -6,6 +6,7 @@
 use std::io;
 
 use aseptic_model::{Class, Diagnose, Diagnosis, Event, Grant, Plan, ProjectName, RunId, RunRef};
+use aseptic_policy::Act;
 
 use crate::desk::{Answer, Wish, ask};
 use crate::home::{Home, HomeError};
@@ -77,6 +78,7 @@ pub fn revoke(
     run: &RunRef,
     grant: &Grant,
 ) -> Result<(RunId, u32), RevokeError> {
+    home.allowed(project, Act::Revoke, None)?;
     let summary = summary(home, project, run)?;
     let run = summary.run;
     if summary.record.is_some() || summary.status.is_some() {

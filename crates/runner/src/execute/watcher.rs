@@ -90,6 +90,16 @@ impl Reached {
         }
     }
 
+    /// As [`Reached::describe`], without the name of anything that the job made.
+    pub(crate) fn describe_plainly(&self) -> String {
+        match self {
+            Self::Hidden { .. } => {
+                "something cannot be looked into, so it counts as over the limit of what it is in".to_owned()
+            }
+            other => other.describe(),
+        }
+    }
+
     pub(crate) fn of_memory(found: OutOfMemory, limit: Option<u64>) -> Self {
         match (found, limit) {
             (OutOfMemory::Limit { used }, Some(limit)) => Self::Memory { limit, used },

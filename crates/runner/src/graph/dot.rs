@@ -24,11 +24,14 @@ pub fn dot(graph: &Graph) -> String {
             _ => "#7c3aed",
         };
         let width = if node.asked { 3 } else { 1 };
+        let mut lines = vec![short(&node.name, 60), short(&node.detail, 60)];
+        if !node.labels.is_empty() {
+            lines.push(short(&format!("[{}]", node.labels.join("] [")), 60));
+        }
         let _ = writeln!(
             text,
-            "  n{index} [label=\"{}\\n{}\", tooltip=\"{}\", color=\"{colour}\", penwidth={width}];",
-            escape(&short(&node.name, 60)),
-            escape(&short(&node.detail, 60)),
+            "  n{index} [label=\"{}\", tooltip=\"{}\", color=\"{colour}\", penwidth={width}];",
+            escape(&lines.join("\n")),
             escape(&node.title)
         );
     }

@@ -1,6 +1,6 @@
 //! What the state writes to its ledger, and how the catalog follows.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -8,8 +8,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use aseptic_catalog::{Catalog, Difference};
 use aseptic_ledger::{AppendError, Ledger, Position};
 use aseptic_model::{Digest, Entry, Event, ProjectName, Timestamp, from_canonical, to_canonical};
+use aseptic_policy::Act;
 use aseptic_store::{Store, StoreError};
 
+use super::acts::{acts_of, objects_of};
 use super::{Home, HomeError, RECORD_BYTES_MAX, format_error, now};
 use crate::record::values::{self, Values, salt};
 use crate::record::{living, reveal};
@@ -73,6 +75,16 @@ impl Home {
     /// commitments to them. A clock that went back is an entry before the others.
     pub(crate) fn record_in(&mut self, mut events: Vec<(ProjectName, Event)>) -> Result<(), HomeError> {
         let Some((project, _)) = events.first() else { return Ok(()) };
+        let mut acts = BTreeSet::new();
+        for (project, event) in &events {
+            let objects = objects_of(event);
+            for act in acts_of(event) {
+                acts.extend(objects.iter().map(|object| (project, *act, object.clone())));
+            }
+        }
+        for (project, act, object) in acts {
+            self.allowed(project, act, object.as_deref())?;
+        }
         let time = now();
         if let Some(event) = self.clock_went_back(time)? {
             events.insert(0, (project.clone(), event));
@@ -86,6 +98,7 @@ impl Home {
         project: &ProjectName,
         reason: Option<String>,
     ) -> Result<Rotated, HomeError> {
+        self.allowed(project, Act::ManageKeys, None)?;
         let next = self.ledger.next_key().map_err(AppendError::from)?;
         let (before, after) = (next.before().to_string(), next.verifier().to_string());
         let event = Event::LedgerKeyRotated { before: before.clone(), after: after.clone(), reason };
@@ -104,7 +117,7 @@ impl Home {
     }
 
     /// Writes `events`, whose values that can be erased are durable before.
-    fn write(
+    pub(super) fn write(
         &self,
         time: Timestamp,
         events: Vec<(ProjectName, Event)>,
@@ -129,18 +142,19 @@ impl Home {
     }
 
     /// The entry that says that the clock is behind an entry, if it is and none said so since.
-    fn clock_went_back(&mut self, time: Timestamp) -> Result<Option<Event>, HomeError> {
+    pub(super) fn clock_went_back(&self, time: Timestamp) -> Result<Option<Event>, HomeError> {
         // Through our own handle, which waits for nobody: what others added since it last appended is seen by the
         // next append, and counts then.
-        if self.seen.0.index < self.ledger.size() {
-            for entry in self.ledger.entries(self.seen.0)? {
+        let (from, mut latest) = self.seen.get();
+        if from.index < self.ledger.size() {
+            for entry in self.ledger.entries(from)? {
                 let entry = entry?;
                 let parsed: Option<Entry> = from_canonical(&entry.bytes).ok();
-                self.seen =
-                    (entry.next, parsed.map_or(self.seen.1, |parsed| parsed.latest_time(self.seen.1)));
+                latest = parsed.map_or(latest, |parsed| parsed.latest_time(latest));
+                self.seen.set((entry.next, latest));
             }
         }
-        let Some(before) = self.seen.1 else { return Ok(None) };
+        let Some(before) = latest else { return Ok(None) };
         let milliseconds = before.as_unix_ms().saturating_sub(time.as_unix_ms());
         let behind = u64::try_from(milliseconds).ok().filter(|_| milliseconds >= CLOCK_TOLERANCE_MS);
         Ok(behind.map(|milliseconds| Event::LedgerClockWentBack { before, milliseconds }))
@@ -167,7 +181,7 @@ impl Home {
     }
 
     fn apply_new(&mut self) -> Result<Met, HomeError> {
-        feed(&self.dir, &mut self.catalog, &mut self.seen)
+        feed(&self.dir, &mut self.catalog, self.seen.get_mut())
     }
 
     /// Forgets the catalog and makes it anew from ledger and stores.

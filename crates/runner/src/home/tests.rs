@@ -31,6 +31,7 @@ fn added() -> Event {
         metadata: [("owner".parse().unwrap(), SECRET.parse().unwrap())].into(),
         retention: None,
         origin: None,
+        inherited: BTreeSet::new(),
         left_by_runs: BTreeSet::new(),
     }
 }

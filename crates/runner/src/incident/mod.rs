@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use aseptic_catalog::Incident;
 use aseptic_model::{Class, Diagnose, Diagnosis, Event as Entry, IncidentId, Object, ObjectRef, ProjectName};
+use aseptic_policy::Act;
 
 pub use bundle::Exported;
 pub use document::{Document, Line};
@@ -154,6 +155,7 @@ pub fn preview(
     project: &ProjectName,
     objects: &[ObjectRef],
 ) -> Result<Vec<Preview>, IncidentError> {
+    home.allowed(project, Act::HandleIncident, None)?;
     home.catch_up()?;
     let objects = all(home, project, objects)?;
     objects.iter().map(|object| Ok(current_reach(home, project, object)?)).collect()
@@ -175,6 +177,7 @@ pub fn open(
     objects: &[ObjectRef],
     reason: &str,
 ) -> Result<Opened, IncidentError> {
+    home.allowed(project, Act::HandleIncident, None)?;
     home.catch_up()?;
     let objects = all(home, project, objects)?;
     let incident = new_id()?;
@@ -203,6 +206,7 @@ fn new_id() -> Result<IncidentId, HomeError> {
 /// # Errors
 /// [`IncidentError::Home`].
 pub fn list(home: &mut Home, project: &ProjectName) -> Result<Vec<Incident>, IncidentError> {
+    home.allowed(project, Act::View, None)?;
     home.catch_up()?;
     Ok(home.catalog.incidents(project).map_err(HomeError::from)?)
 }
@@ -235,6 +239,7 @@ pub fn reached(
     project: &ProjectName,
     incident: &Incident,
 ) -> Result<Vec<Preview>, IncidentError> {
+    home.allowed(project, Act::View, None)?;
     incident.objects.iter().map(|object| Ok(current_reach(home, project, object)?)).collect()
 }
 
@@ -263,6 +268,7 @@ pub fn export(
     name: &str,
     out: &Path,
 ) -> Result<Exported, IncidentError> {
+    home.allowed(project, Act::Attest, None)?;
     let incident = find(home, project, name)?;
     bundle::export(home, project, &incident, out)
 }
@@ -277,6 +283,7 @@ pub fn close(
     name: &str,
     reason: &str,
 ) -> Result<IncidentId, IncidentError> {
+    home.allowed(project, Act::HandleIncident, None)?;
     let incident = find(home, project, name)?;
     if incident.closed.is_some() {
         return Err(IncidentError::Closed(incident.incident));

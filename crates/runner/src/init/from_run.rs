@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 
 use aseptic_model::spec::Spec;
 use aseptic_model::{
-    ByteSize, Clock, Denied, Gpus, Grant, Input, InputName, Limits, Plan, ProjectName, RunRecord, RunRef,
-    exact_duration,
+    ByteSize, Clock, Denied, Gpus, Grant, Input, InputName, Keep, Limits, Plan, ProjectName, RunRecord,
+    RunRef, exact_duration,
 };
 
 use super::{InitError, write};
@@ -80,6 +80,12 @@ fn describe(plan: &Plan, record: &RunRecord) -> Result<String, InitError> {
     }
     if !plan.accept.is_empty() {
         line("accept", &list(plan.accept.iter().map(|name| quoted(name))));
+    }
+    if !plan.labels.is_empty() {
+        line("labels", &list(plan.labels.iter().map(|label| quoted(label.as_str()))));
+    }
+    if plan.keep != Keep::Everything {
+        line("keep", &quoted(plan.keep.as_str()));
     }
     text.push_str(&network(plan, record));
     Ok(text)

@@ -10,6 +10,7 @@ use aseptic_model::{
     Diagnose, Diagnosis, Digest, Finding, INVENTORY_FORMAT, InstalledPackage, Interpreter, Inventory,
     Machine, Plan, ProjectName, RunId, RunRef,
 };
+use aseptic_policy::Act;
 use aseptic_store::StoreError;
 
 use crate::environment::EnvironmentError;
@@ -115,6 +116,7 @@ pub fn environment(
     of: &EnvironmentRef,
     request: &Request,
 ) -> Result<EnvironmentShown, InspectError> {
+    home.allowed(project, Act::View, None)?;
     match of {
         EnvironmentRef::Now => of_now(home, project, request),
         EnvironmentRef::Run(run) => of_run(home, project, run),

@@ -2,6 +2,7 @@
 
 use aseptic_catalog::EnvironmentUse;
 use aseptic_model::{Digest, Plan, ProjectName, RunId, Timestamp};
+use aseptic_policy::Act;
 
 use super::InspectError;
 use crate::home::Home;
@@ -38,6 +39,7 @@ pub fn environment_runs(
     project: &ProjectName,
     limit: usize,
 ) -> Result<Vec<EnvironmentRuns>, InspectError> {
+    home.allowed(project, Act::View, None)?;
     let row = |used: EnvironmentUse| {
         let EnvironmentUse { inventory, environment, runs, first, last } = used;
         let plan: Plan = home.object(project, &last.plan)?;

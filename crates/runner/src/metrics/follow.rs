@@ -7,8 +7,9 @@ use std::path::PathBuf;
 
 use aseptic_metrics::Reader;
 use aseptic_model::{ProjectName, RunId, RunRef};
+use aseptic_policy::Act;
 
-use super::{MetricsError, MetricsOf, TakePoint, open, pass};
+use super::{MetricsError, MetricsOf, TakePoint, leaves_at_the_end, open, pass};
 use crate::home::Home;
 use crate::results::{not_sealed, summary};
 
@@ -33,11 +34,12 @@ pub fn follow_metrics(
     run: &RunRef,
     of: MetricsOf,
 ) -> Result<Option<FollowedMetrics>, MetricsError> {
+    home.allowed(project, Act::View, None)?;
     let summary = summary(home, project, run)?;
     if summary.record.is_some() {
         return Ok(None);
     }
-    if summary.status.is_some() {
+    if summary.status.is_some() || of == MetricsOf::Job && leaves_at_the_end(home, project, &summary)? {
         return Err(not_sealed(&summary, "metrics").into());
     }
     let run_dir = home.run_dir(project, &summary.run);

@@ -8,6 +8,7 @@ use aseptic_model::{
     Class, Diagnose, Diagnosis, Event as Entry, ExperimentName, Object, ObjectRef, ProjectName, Reached,
     ReachedRun, RunId, Status, Timestamp, to_canonical,
 };
+use aseptic_policy::Act;
 
 use super::{alone, places};
 use crate::desk::{Wish, ask};
@@ -161,6 +162,7 @@ pub fn preview(
     project: &ProjectName,
     reference: &ObjectRef,
 ) -> Result<Preview, QuarantineError> {
+    home.allowed(project, Act::View, None)?;
     home.catch_up()?;
     let object = named(home, project, reference)?;
     Ok(current_reach(home, project, &object)?)
@@ -218,6 +220,7 @@ pub fn add(
     reason: &str,
     running: Running,
 ) -> Result<Added, QuarantineError> {
+    home.allowed(project, Act::Quarantine, None)?;
     home.catch_up()?;
     let object = named(home, project, reference)?;
     if current(home, project, &object)?.is_some() {
@@ -316,6 +319,7 @@ fn current(home: &Home, project: &ProjectName, object: &Object) -> Result<Option
 /// # Errors
 /// [`QuarantineError::Home`].
 pub fn list(home: &Home, project: &ProjectName) -> Result<Vec<Quarantine>, QuarantineError> {
+    home.allowed(project, Act::View, None)?;
     Ok(home.catalog.quarantines(project).map_err(HomeError::from)?)
 }
 
@@ -328,6 +332,7 @@ pub fn show(
     project: &ProjectName,
     reference: &ObjectRef,
 ) -> Result<(Vec<Quarantine>, Preview), QuarantineError> {
+    home.allowed(project, Act::View, None)?;
     let preview = preview(home, project, reference)?;
     let mut known = list(home, project)?;
     known.retain(|one| one.object == preview.object);
@@ -348,6 +353,7 @@ pub fn lift(
     reference: &ObjectRef,
     reason: &str,
 ) -> Result<Object, QuarantineError> {
+    home.allowed(project, Act::LiftQuarantine, None)?;
     home.catch_up()?;
     let object = named(home, project, reference)?;
     if current(home, project, &object)?.is_none() {

@@ -30,7 +30,7 @@ use crate::home::{Home, HomeError, io_error};
 /// How long a plan may take to be decided.
 const DECIDED_WITHIN: Duration = Duration::from_secs(30);
 
-/// Nobody puts something in quarantine as long as this lives; others may decide plans.
+/// Nobody puts something in quarantine, or policies in force, as long as this lives; others may decide plans.
 pub(crate) fn hold_still(home: &Home) -> Result<File, HomeError> {
     let (file, path) = open(home)?;
     loop {
@@ -42,7 +42,7 @@ pub(crate) fn hold_still(home: &Home) -> Result<File, HomeError> {
 }
 
 /// Nobody decides a plan as long as this lives.
-fn alone(home: &Home) -> Result<File, QuarantineError> {
+pub(crate) fn alone(home: &Home) -> Result<File, QuarantineError> {
     let (file, path) = open(home)?;
     let began = Instant::now();
     loop {

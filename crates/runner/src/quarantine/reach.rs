@@ -89,7 +89,9 @@ pub(crate) fn of_plan(home: &Home, plan: &Plan) -> Result<BTreeMap<String, InQua
     if let Some(host) = environment::host::name() {
         add("host".to_owned(), tracer.host(project, &host));
     }
-    add("policy".to_owned(), tracer.policy(project, &aseptic_policy::version()));
+    if let Some(policy) = &plan.policy {
+        add("policy".to_owned(), tracer.policy(project, policy));
+    }
     Ok(found)
 }
 

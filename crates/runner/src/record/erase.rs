@@ -8,6 +8,7 @@ use std::str::FromStr;
 use aseptic_catalog::ResolveError;
 use aseptic_ledger::Position;
 use aseptic_model::{Class, Diagnose, Diagnosis, Digest, Entry, Event, ProjectName, RunRef, from_canonical};
+use aseptic_policy::Act;
 
 use super::{EntryFilter, EntryObject, Hidden, Recorded, entries};
 use crate::home::{Home, HomeError, format_error};
@@ -134,6 +135,7 @@ pub fn erase(
     places: &Places,
     reason: &str,
 ) -> Result<Erased, EraseError> {
+    home.allowed(project, Act::Erase, None)?;
     let object = match what {
         Erasable::Entry(_) => None,
         Erasable::Object(object) => Some(object.clone()),

@@ -1,14 +1,17 @@
 //! What a replay needs, found and checked before anything starts.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Seek};
 use std::path::Path;
+use std::sync::Arc;
 
 use aseptic_gateway::Proxy;
 use aseptic_model::{
-    Digest, Environment, Given, InputSource, Log, Plan, ProjectName, Python, RunRecord, Status, escape_bytes,
-    to_canonical,
+    Digest, Environment, Given, InputSource, Label, Log, Plan, ProjectName, Python, RunRecord, Status,
+    escape_bytes, to_canonical,
 };
+use aseptic_policy::Policies;
 use aseptic_store::{StoreError, VerifyError};
 use rustix::fs::{Mode, OFlags};
 
@@ -18,23 +21,30 @@ use crate::environment::inventory::{Sources, touched};
 use crate::environment::python::Captured;
 use crate::environment::{self, EnvironmentError};
 use crate::home::{Home, HomeError, io_error};
+use crate::labels::labels_now;
+use crate::labels::recognised::recognise;
 use crate::observer::{Event, Observer};
 use crate::plan::PlanError;
 use crate::plan::{Planned, keep_apart};
+use crate::policy::in_force;
 use crate::request::{Request, RequestError};
 use crate::results::{not_sealed, summary};
 use crate::retention::{Gone, there, there_run};
 use crate::run::RunError;
 use crate::streams::{JobStdin, JobStreams};
+use crate::unpinned;
 
 /// A run that can be repeated.
 pub(super) struct Prepared {
     pub(super) record: RunRecord,
     plan: Plan,
+    policies: Arc<Policies>,
     python: Option<Captured>,
     sources: Sources,
     proxy: Option<Proxy>,
     input: Option<Log>,
+    /// Labelled data that lies in the code, in words.
+    recognised: Option<String>,
     /// What differs and may.
     pub(super) changed: Vec<String>,
     pub(super) remarks: Vec<String>,
@@ -51,7 +61,7 @@ pub(super) fn prepare(
     let _lease = store.lease()?; // What is deleted while it is checked would look damaged.
     home.catch_up()?;
     let run = summary(home, project, &wanted.run)?;
-    let sealed = run.record.filter(|_| run.status != Some(Status::Denied));
+    let sealed = run.record.filter(|_| run.status.is_none_or(Status::has_started));
     let digest = sealed.ok_or_else(|| not_sealed(&run, "result to compare with"))?;
     let record: RunRecord = home.object(project, &digest)?;
     let mut plan: Plan = home.object(project, &run.plan)?;
@@ -76,6 +86,18 @@ pub(super) fn prepare(
         changed.push("standard input: only its kept beginning is given".to_owned());
     }
     plan.environment = found;
+    // It is decided by what its inputs are today.
+    for (name, input) in &mut plan.inputs {
+        let Some(now) = labels_now(home, project, input)? else { continue };
+        changed.extend(difference(&input.labels, &now).map(|all| format!("labels of data.{name}:{all}")));
+        input.labels = now;
+    }
+    let recognised = recognise_anew(home, &mut plan, &mut changed, observer)?;
+    relabel_environment(&mut plan, python.as_ref(), &mut changed);
+    // Everything that decides is of now, and a plan names it.
+    let policies = in_force(home, project)?.policies;
+    let then = run.policy.or(plan.policy);
+    plan.policy = Some(policies.digest());
     let proxy = match plan.network.is_empty() {
         true => None,
         false => {
@@ -83,7 +105,7 @@ pub(super) fn prepare(
             proxy.map_err(|error| RunError::Plan(PlanError::Request(error)))?
         }
     };
-    let mut remarks = remarks(home, project, &plan, run.policy)?;
+    let mut remarks = remarks(home, project, &plan, then)?;
     if let Some(path) = touched(&sources, record.planned) {
         let path = escape_bytes(path.as_os_str().as_encoded_bytes());
         remarks.push(format!("files of the environment were changed since then, such as `{path}`"));
@@ -91,7 +113,36 @@ pub(super) fn prepare(
     for remark in changed.iter().chain(&remarks) {
         observer.event(Event::Note(remark));
     }
-    Ok(Prepared { record, plan, python, sources, proxy, input, changed, remarks })
+    Ok(Prepared { record, plan, policies, python, sources, proxy, input, recognised, changed, remarks })
+}
+
+/// Gives the code the labels of the data in it as they are today.
+fn recognise_anew(
+    home: &Home,
+    plan: &mut Plan,
+    changed: &mut Vec<String>,
+    observer: &mut dyn Observer,
+) -> Result<Option<String>, ReplayError> {
+    let store = home.store(&plan.project)?;
+    let before = plan.code.as_ref().map(|code| code.labels.clone()).unwrap_or_default();
+    let described = recognise(home, &store, &plan.project, plan.code.as_mut(), observer)?;
+    let now = plan.code.as_ref().map(|code| code.labels.clone()).unwrap_or_default();
+    changed.extend(difference(&before, &now).map(|all| format!("labels of the code:{all}")));
+    Ok(described)
+}
+
+/// Whether the environment is pinned is looked at anew. The code is the same bytes, which no commit had then.
+fn relabel_environment(plan: &mut Plan, python: Option<&Captured>, changed: &mut Vec<String>) {
+    let before = plan.labels.clone();
+    unpinned::of_environment(&mut plan.labels, python);
+    changed.extend(difference(&before, &plan.labels).map(|all| format!("labels of the environment:{all}")));
+}
+
+/// What came and what went: ` +new -old`; nothing where that is nothing.
+fn difference(before: &BTreeSet<Label>, now: &BTreeSet<Label>) -> Option<String> {
+    let new = now.difference(before).map(|label| format!(" +{label}"));
+    let gone = before.difference(now).map(|label| format!(" -{label}"));
+    Some(new.chain(gone).collect()).filter(|all: &String| !all.is_empty())
 }
 
 impl Prepared {
@@ -108,6 +159,11 @@ impl Prepared {
             sources: self.sources.clone(),
             lease: Some(home.store(&self.plan.project)?.lease()?),
             replays: Some(self.record.run.clone()),
+            policies: Arc::clone(&self.policies),
+            unapplied: None,
+            places: BTreeMap::new(),
+            unpinned: BTreeMap::new(),
+            recognised: self.recognised.clone(),
         })
     }
 
@@ -262,7 +318,7 @@ fn remarks(
             remarks.push(format!("input `{name}` is {dataset}@{version}; the newest version is {newest}"));
         }
     }
-    if policy.is_some_and(|policy| policy != aseptic_policy::version()) {
+    if policy.is_some() && policy != plan.policy {
         remarks.push("the rules that decide are others than then".to_owned());
     }
     if !plan.network.is_empty() {

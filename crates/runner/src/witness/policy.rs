@@ -6,6 +6,7 @@ use aseptic_ledger::{
     Policy, PolicyLog, PolicyWitness, Required, WitnessKey, ledger_keys, store_policy, stored_policy,
 };
 use aseptic_model::{Event, ProjectName};
+use aseptic_policy::Act;
 
 use super::WitnessingError;
 use crate::home::Home;
@@ -38,6 +39,7 @@ pub fn add_witness(
     url: Option<String>,
     required: Option<Required>,
 ) -> Result<Policy, WitnessingError> {
+    home.allowed(project, Act::ManageKeys, None)?;
     let policy = witness_policy(&home.ledger_dir())?;
     let before = policy.required().ok_or(WitnessingError::ByHand)?;
     let name = name.unwrap_or(key.name()).to_owned();
@@ -58,6 +60,7 @@ pub fn remove_witness(
     name: &str,
     required: Option<Required>,
 ) -> Result<Policy, WitnessingError> {
+    home.allowed(project, Act::ManageKeys, None)?;
     let policy = witness_policy(&home.ledger_dir())?;
     let before = policy.required().ok_or(WitnessingError::ByHand)?;
     let (gone, left): (Vec<_>, Vec<_>) =
@@ -80,6 +83,7 @@ pub fn set_witness_policy(
     project: &ProjectName,
     policy: &Policy,
 ) -> Result<(), WitnessingError> {
+    home.allowed(project, Act::ManageKeys, None)?;
     let dir = home.ledger_dir();
     let logs = ledger_keys(&dir)?.into_iter().map(|key| PolicyLog { key, url: None }).collect();
     let policy = policy.clone().with_logs(logs);
