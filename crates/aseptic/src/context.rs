@@ -6,11 +6,11 @@ use std::io::{self, BufRead as _, IsTerminal, Read as _, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use aseptic_model::{Class, ProjectName};
-use aseptic_runner::{Home, Letters, Request, SPEC_FILE};
+use aseptic_model::{Class, ProjectName, escape_bytes};
+use aseptic_runner::{Act, Home, Letters, Request, SPEC_FILE};
 
 use crate::cli::Global;
-use crate::failure::{Failure, RUN_FAILED};
+use crate::failure::Failure;
 use crate::shower::Shower;
 use crate::signals::Interrupt;
 
@@ -42,6 +42,12 @@ impl Context {
         let mut home = Home::open_with(&self.home_dir()?, self.catalog()?.as_deref())?;
         aseptic_runner::recover(&mut home, &mut self.observer(Shown::Nothing));
         Ok(home)
+    }
+
+    /// Opens the state and asks whether the user may look at the project. Seals nothing, so that reading changes nothing.
+    pub(crate) fn may_view(&self) -> Result<(), Failure> {
+        let home = Home::open_with(&self.home_dir()?, self.catalog()?.as_deref())?;
+        Ok(home.allowed(&self.project()?, Act::View, None)?)
     }
 
     /// The URL of the database that has the catalog; without one it is a file of the state. It is a variable and no
@@ -86,7 +92,11 @@ impl Context {
     pub(crate) fn project(&self) -> Result<ProjectName, Failure> {
         match &self.global.project {
             Some(project) => Ok(project.clone()),
-            None => Ok(Request { spec: self.spec(), ..Request::default() }.project()?),
+            None => {
+                let spec = self.spec();
+                let spec_shown = spec.as_deref().map(shown_from_here).unwrap_or_default();
+                Ok(Request { spec, spec_shown, ..Request::default() }.project()?)
+            }
         }
     }
 
@@ -179,7 +189,7 @@ impl Context {
             self.out(format_args!("{:#}", failure.document()));
         }
         let _ = io::stderr().lock().write_all(failure.render().as_bytes());
-        if is_run { RUN_FAILED } else { failure.exit_code() }
+        if is_run { failure.exit_code_of_run() } else { failure.exit_code() }
     }
 
     /// Catches the signals by which the user ends long work.
@@ -212,4 +222,11 @@ pub(crate) fn directory_of(spec: &Path) -> PathBuf {
         Some(parent) if !parent.as_os_str().is_empty() => parent.to_owned(),
         _ => PathBuf::from("."),
     }
+}
+
+/// `path` as one would name it from the current directory: what is below without the way here.
+pub(crate) fn shown_from_here(path: &Path) -> String {
+    let here = std::env::current_dir().ok();
+    let below = here.as_deref().and_then(|here| path.strip_prefix(here).ok());
+    escape_bytes(below.unwrap_or(path).as_os_str().as_encoded_bytes())
 }

@@ -8,6 +8,8 @@ use aseptic_model::{Class, Diagnose, Diagnosis};
 pub(crate) const USAGE: u8 = 2;
 /// Exit code of `aseptic diff` and `aseptic replay` when something differs.
 pub(crate) const DIFFERENT: u8 = 1;
+/// Exit code of `aseptic policy test` when a case is not as it expects.
+pub(crate) const CASE_FAILED: u8 = 1;
 /// Exit code of `aseptic replay` when a replay was denied, as of every denial.
 pub(crate) const REPLAY_DENIED: u8 = 3;
 /// Exit code of `aseptic drill` when an attempt got through.
@@ -61,6 +63,12 @@ impl Failure {
     /// The text for standard error.
     pub(crate) fn render(&self) -> String {
         let mut text = format!("error: {}\n", self.chain.first().map_or("", String::as_str));
+        if let Some(excerpt) = &self.diagnosis.excerpt {
+            let number = excerpt.line.to_string();
+            let margin = " ".repeat(number.len());
+            let marks = format!("{}{}", " ".repeat(excerpt.indent), "^".repeat(excerpt.width));
+            let _ = writeln!(text, " {margin} |\n {number} | {}\n {margin} | {marks}", excerpt.text);
+        }
         for cause in self.chain.iter().skip(1) {
             let _ = writeln!(text, "  cause: {cause}");
         }
@@ -70,13 +78,25 @@ impl Failure {
 
     /// The document for standard output with `--json`.
     pub(crate) fn document(&self) -> serde_json::Value {
-        serde_json::json!({
+        let mut document = serde_json::json!({
             "schema": "aseptic.error/1",
             "error": self.chain.first(),
             "causes": self.chain.get(1..).unwrap_or(&[]),
             "help": self.diagnosis.help,
             "code": self.diagnosis.code,
-        })
+        });
+        if let Some(at) = &self.diagnosis.excerpt {
+            document["at"] = serde_json::json!({ "path": at.path, "line": at.line, "column": at.column });
+        }
+        document
+    }
+
+    /// The exit code of `run`, whose other codes belong to the job.
+    pub(crate) fn exit_code_of_run(&self) -> u8 {
+        match self.diagnosis.class {
+            Class::Denied => RUN_DENIED,
+            _ => RUN_FAILED,
+        }
     }
 
     /// The exit code of every command but `run`; see `docs/errors.md`.

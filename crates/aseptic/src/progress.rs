@@ -106,6 +106,18 @@ impl Line {
         self.bar.set_position(done as u64);
     }
 
+    /// How many entries of the ledger were counted, and then how many runs were looked into.
+    pub(crate) fn counted(&mut self, done: u64, total: u64) {
+        if self.drawn.is_none() {
+            self.style("[{bar:20}] {pos} of {len}");
+        } else if self.drawn.is_some_and(|drawn| drawn.elapsed() < REDRAW) {
+            return;
+        }
+        self.drawn = Some(Instant::now());
+        self.bar.set_length(total);
+        self.bar.set_position(done);
+    }
+
     fn style(&self, template: &str) {
         if let Ok(style) = ProgressStyle::with_template(template) {
             self.bar.set_style(style.progress_chars("=> "));

@@ -1,6 +1,8 @@
 //! Plain tables and phrases; nothing in them depends on colour.
 
-use aseptic_model::{ByteSize, Decision, Label, Reason, Usage, describe_ms};
+use aseptic_model::{ByteSize, Decision, Digest, Label, Outcome, Usage, describe_ms};
+use aseptic_runner::policy::Risk;
+use serde_json::{Value, json};
 
 /// Lines up `rows` under `titles`, two spaces between columns, the last column as it is.
 pub(crate) fn table<const N: usize>(titles: [&str; N], rows: &[[String; N]]) -> String {
@@ -75,12 +77,50 @@ pub(crate) fn disks(usage: &Usage) -> Option<String> {
     Some(format!("{} read, {} written", ByteSize(read), ByteSize(written)))
 }
 
-/// Why a plan was denied: element, message, help and rule of each reason.
+/// Why a plan is not allowed: of each reason the element, the message, the value and where it was said, what would
+/// help, the rule with what follows from it, and who may allow it.
 pub(crate) fn reasons(decision: &Decision) -> String {
-    let lines = decision.reasons.iter().map(|Reason { rule, element, message, advice }| {
-        format!("  {element}: {message}\n    help: {advice}\n    rule: {rule}")
-    });
-    lines.collect::<Vec<_>>().join("\n")
+    let mut lines = Vec::new();
+    for reason in &decision.reasons {
+        lines.push(format!("  {}: {}", name(&reason.element), name(&reason.message)));
+        // Most elements that are named by their value end with it.
+        let is_new = |value: &&String| !reason.element.ends_with(&format!(".{value}"));
+        let value = reason.value.as_ref().filter(is_new);
+        lines.extend(value.map(|value| format!("    value: {}", name(value))));
+        lines.extend(reason.at.as_ref().map(|at| format!("    at: {}", name(at))));
+        lines.push(format!("    help: {}", name(&reason.advice)));
+        lines.push(format!("    rule: {} ({})", name(&reason.rule), reason.outcome.as_str()));
+        lines.extend(reason.grant.as_ref().map(|role| format!("    may allow it: {}", name(role))));
+    }
+    if decision.unlisted > 0 {
+        lines.push(format!("  and {} more", decision.unlisted));
+    }
+    lines.join("\n")
+}
+
+/// `45: sensitive-labels pii (25), destinations a.example:443 (10), …`, or `0: nothing that counts`.
+pub(crate) fn risk(risk: &Risk) -> String {
+    let inputs: Vec<String> = risk
+        .inputs
+        .iter()
+        .map(|input| format!("{} {} (+{})", input.fact, name(&input.value), input.points))
+        .collect();
+    let inputs = if inputs.is_empty() { "nothing that counts".to_owned() } else { inputs.join(", ") };
+    format!("{} of 100: {inputs}", risk.score)
+}
+
+/// The same for documents.
+pub(crate) fn risk_document(risk: &Risk) -> Value {
+    json!({ "score": risk.score, "inputs": risk.inputs })
+}
+
+/// What an approval would be of, where one is needed.
+pub(crate) fn approval(decision: &Decision, plan: &Digest) -> Option<String> {
+    (decision.outcome == Outcome::NeedsApproval).then(|| {
+        format!(
+            "needs approval: plan {plan}; this version records no approvals, so change what stands above, or the policy"
+        )
+    })
 }
 
 /// A field that no spreadsheet takes for a formula, whatever it trims.

@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use aseptic_model::Class;
-use aseptic_runner::{Difference, Home};
+use aseptic_runner::{Act, Difference, Home};
 use serde_json::json;
 
 use crate::context::Context;
@@ -47,7 +47,10 @@ pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failur
             context.say("Rebuilt the catalog from the ledger and the stores.");
         }
         Action::Verify => return verify(context, &mut home),
-        Action::Dump => context.out(home.dump_catalog()?.trim_end()),
+        Action::Dump => {
+            home.allowed(&context.project()?, Act::View, None)?;
+            context.out(home.dump_catalog()?.trim_end());
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

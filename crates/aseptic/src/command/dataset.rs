@@ -9,7 +9,7 @@ mod verify;
 
 use std::process::ExitCode;
 
-use aseptic_model::{Event as Entry, Origin, ProjectName, Retention};
+use aseptic_model::{Event as Entry, Object, Origin, ProjectName, Retention};
 use aseptic_runner::quarantine::Marks;
 use aseptic_runner::{DatasetVersion, Home};
 use serde_json::{Value, json};
@@ -52,7 +52,7 @@ pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failur
         Action::Show(args) => show::run(context, args)?,
         Action::Log(args) => show::log(context, args)?,
         Action::Diff(args) => diff::run(context, args)?,
-        Action::Label(args) => describe::label(context, args)?,
+        Action::Label(args) => describe::add_labels(context, args)?,
         Action::Unlabel(args) => describe::unlabel(context, args)?,
         Action::Describe(args) => describe::describe(context, args)?,
         Action::Share(args) => add::share(context, args)?,
@@ -119,6 +119,14 @@ fn title(version: &DatasetVersion) -> String {
     format!("{}@{}", version.name, version.version)
 }
 
+/// How something is named on the command line.
+pub(super) fn title_of(object: &Object) -> String {
+    match object {
+        Object::Dataset { name, version: Some(version) } => format!("{name}@{version}"),
+        other => other.to_string(),
+    }
+}
+
 pub(super) fn row(version: &DatasetVersion) -> Value {
     json!({
         "name": version.name, "version": version.version, "snapshot": version.snapshot,
@@ -136,6 +144,8 @@ pub(super) fn print_recorded(context: &Context, recorded: &[Entry]) {
             Entry::DatasetLabelled { name, version, .. } | Entry::DatasetDescribed { name, version, .. } => {
                 format!("{name}@{version}")
             }
+            Entry::RunLabelled { run, path: None, .. } => format!("run:{run}"),
+            Entry::RunLabelled { run, path: Some(path), .. } => format!("run:{run}/{path}"),
             Entry::RetentionSet { object, .. } => object.to_string(),
             _ => continue,
         };
@@ -147,7 +157,7 @@ pub(super) fn print_recorded(context: &Context, recorded: &[Entry]) {
 /// What an event did to a version, as a verb and how.
 fn done(event: &Entry) -> (&'static str, String) {
     match event {
-        Entry::DatasetLabelled { added, removed, .. } => {
+        Entry::DatasetLabelled { added, removed, .. } | Entry::RunLabelled { added, removed, .. } => {
             let added = added.iter().map(|label| format!("+{label}"));
             let removed = removed.iter().map(|label| format!("-{label}"));
             ("labelled", added.chain(removed).collect::<Vec<_>>().join(" "))

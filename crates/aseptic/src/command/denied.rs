@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use aseptic_model::{Denied, RunRecord, Status};
+use aseptic_model::{Denied, RunRecord};
 
 use crate::table::{columns, command};
 
@@ -12,7 +12,7 @@ const ROWS: usize = 10;
 /// Whether something of a job was denied that is known without looking at its attempts.
 pub(crate) fn is_seen(record: &RunRecord) -> bool {
     let unlisted = unlisted_of_network(record);
-    record.status != Status::Denied && (!record.denied.is_empty() || unlisted > 0)
+    record.status.has_started() && (!record.denied.is_empty() || unlisted > 0)
 }
 
 fn unlisted_of_network(record: &RunRecord) -> u64 {

@@ -6,7 +6,7 @@ use aseptic_model::{ExperimentName, Finding, RunRef, escape_bytes};
 use aseptic_runner::{CodeChoice, EnvironmentRef, Request};
 use serde_json::{Value, json};
 
-use crate::context::{Context, directory_of, home_directory};
+use crate::context::{Context, directory_of, home_directory, shown_from_here};
 use crate::failure::Failure;
 
 mod diff;
@@ -54,6 +54,7 @@ impl Present {
         let spec = context.spec();
         let root = spec.as_deref().map_or_else(|| PathBuf::from("."), directory_of);
         Request {
+            spec_shown: spec.as_deref().map(shown_from_here).unwrap_or_default(),
             spec,
             project: context.project_option(),
             experiment: self.experiment.clone(),

@@ -1,4 +1,5 @@
 mod drawing;
+mod labels;
 mod list;
 mod tree;
 mod words;
@@ -30,6 +31,7 @@ use aseptic_runner::graph;
   aseptic lineage package:numpy@1.26 --down       what came from runs with numpy 1.26 or 1.26.4
   aseptic lineage host:gpu-7 --down --csv
   aseptic lineage digits --html lineage.html
+  aseptic lineage run:train --labels              where each label came from
   aseptic lineage latest --json")]
 pub(crate) struct Args {
     /// DATASET, DATASET@VERSION, DATASET@VERSION/PATH, run:RUN, run:RUN/PATH, file:DIGEST, snapshot:DIGEST,
@@ -38,6 +40,9 @@ pub(crate) struct Args {
     /// Only what it came from
     #[arg(long, conflicts_with = "down")]
     up: bool,
+    /// Only where each of its labels came from, and which were taken off on the way
+    #[arg(long, conflicts_with_all = ["up", "down", "depth", "limit", "cursor", "csv", "dot", "svg", "html"])]
+    labels: bool,
     /// Only what came from it
     #[arg(long)]
     down: bool,
@@ -67,6 +72,10 @@ pub(crate) struct Args {
 pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failure> {
     let project = context.project()?;
     let home = context.home()?;
+    if args.labels {
+        labels::run(context, &home, &project, &args.object)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let request = LineageRequest {
         up: !args.down,
         down: !args.up,

@@ -1,7 +1,9 @@
 use std::process::ExitCode;
 
-use aseptic_model::{Decision, Outcome, Plan};
+use aseptic_model::{Decision, Digest, Keep, Label, Outcome, Plan};
+use aseptic_runner::Evaluations;
 use serde::Serialize;
+use serde_json::json;
 
 use super::env::{documents, print_findings};
 use super::run::Wanted;
@@ -26,6 +28,15 @@ struct Document<'a> {
     digest: String,
     plan: &'a Plan,
     decision: &'a Decision,
+    /// The directory of policies that decided it although they are not in force yet.
+    unapplied: Option<String>,
+    /// How often each input that is hold-out data was looked at before, by element.
+    #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
+    evaluations: serde_json::Map<String, serde_json::Value>,
+    /// How risky it is, with what that was counted from.
+    risk: Option<serde_json::Value>,
+    /// What somebody should know, whatever is decided.
+    notes: Vec<String>,
     /// What stands out about its environment.
     findings: Vec<serde_json::Value>,
 }
@@ -34,25 +45,54 @@ pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failur
     let request = args.wanted.request(context);
     let mut home = context.home()?;
     let planned = aseptic_runner::plan(&mut home, &request, &mut context.observer(Shown::Nothing))?;
-    let decision = aseptic_runner::decide(&home, &planned.plan)?;
+    let decided = aseptic_runner::decide(&home, &planned)?;
+    let notes = decided.notes();
     let findings = aseptic_runner::plan_findings(&home, &planned)?;
     let digest = planned.digest.to_string();
     if context.json() {
         let plan = &planned.plan;
         let findings = documents(&findings);
         let schema = "aseptic.plan-report/1";
-        context.document(&Document { schema, digest, plan, decision: &decision, findings })?;
+        let unapplied = planned.unapplied();
+        let evaluations = decided.evaluations().map(|(element, Evaluations { used, permitted })| {
+            (element.to_owned(), json!({ "used": used, "permitted": permitted }))
+        });
+        let evaluations = evaluations.collect();
+        let decision = &decided.decision;
+        context.document(&Document {
+            schema,
+            digest,
+            plan,
+            decision,
+            unapplied,
+            evaluations,
+            risk: decided.question.risk.as_ref().map(table::risk_document),
+            notes,
+            findings,
+        })?;
     } else {
         context.out(describe(&planned.plan, &digest));
         if !findings.is_empty() {
             context.out("findings");
             print_findings(context, &findings);
         }
-        print_decision(context, &decision);
+        for note in &notes {
+            context.out(format_args!("note      {note}"));
+        }
+        if let Some(risk) = &decided.question.risk {
+            context.out(format_args!("risk      {}", table::risk(risk)));
+        }
+        print_decision(context, &decided.decision, &planned.digest);
     }
-    Ok(match decision.outcome {
+    if let Some(directory) = planned.unapplied() {
+        context.say(format_args!(
+            "note: decided by `{directory}`, which is not in force yet: `aseptic policy diff {directory}` shows what \
+             differs, `aseptic run` puts it in force if it only takes and you may"
+        ));
+    }
+    Ok(match decided.decision.outcome {
         Outcome::Allow => ExitCode::SUCCESS,
-        Outcome::Deny => ExitCode::from(3),
+        Outcome::Deny | Outcome::NeedsApproval => ExitCode::from(3),
     })
 }
 
@@ -102,6 +142,16 @@ pub(crate) fn describe(plan: &Plan, digest: &str) -> String {
     if !plan.clock.is_host() {
         rows.push(["clock".to_owned(), "begins with the run".to_owned()]);
     }
+    if !plan.labels.is_empty() {
+        let labels: Vec<_> = plan.labels.iter().map(Label::as_str).collect();
+        rows.push(["labels".to_owned(), labels.join(" ")]);
+    }
+    if plan.keep != Keep::Everything {
+        rows.push(["keep".to_owned(), format!("nothing but {}", plan.keep.as_str())]);
+    }
+    if let Some(policy) = &plan.policy {
+        rows.push(["policies".to_owned(), policy.short().to_string()]);
+    }
     let wall = plan.limits.wall_ms.map_or("none".to_owned(), aseptic_model::describe_ms);
     rows.push(["limit wall".to_owned(), wall]);
     rows.push(["limit processes".to_owned(), plan.limits.processes.to_string()]);
@@ -114,6 +164,7 @@ pub(crate) fn describe(plan: &Plan, digest: &str) -> String {
         ("scratch", limits.scratch_bytes.map(size)),
         ("scratch-files", limits.scratch_files.map(|files| files.to_string())),
         ("outputs", limits.outputs_bytes.map(size)),
+        ("metrics", limits.metrics_bytes.map(size)),
         ("connections", limits.connections.map(|count| count.to_string())),
         ("traffic", limits.traffic_bytes.map(size)),
         ("bandwidth", limits.bandwidth_bytes.map(|bytes| format!("{}/s", size(bytes)))),
@@ -124,12 +175,12 @@ pub(crate) fn describe(plan: &Plan, digest: &str) -> String {
     table.trim_start().to_owned()
 }
 
-pub(crate) fn print_decision(context: &Context, decision: &Decision) {
-    match decision.outcome {
-        Outcome::Allow => context.out("decision  allow"),
-        Outcome::Deny => context.out("decision  deny"),
-    }
+pub(crate) fn print_decision(context: &Context, decision: &Decision, plan: &Digest) {
+    context.out(format_args!("decision  {}", decision.outcome.as_str()));
     if !decision.reasons.is_empty() {
         context.out(table::reasons(decision));
+    }
+    if let Some(line) = table::approval(decision, plan) {
+        context.out(line);
     }
 }

@@ -3,14 +3,15 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use aseptic_model::{
-    ByteSize, Class, Clock, ExperimentName, Gpus, InputName, InputRef, RunRecord, Status, describe_ms,
+    ByteSize, Class, Clock, ExperimentName, Gpus, InputName, InputRef, Keep, Label, RunRecord, Status,
+    describe_ms,
 };
 use aseptic_runner::{Attempts, CodeChoice, Request};
 use clap::ValueHint;
 
 use super::annotate::Said;
 use super::{denied, network};
-use crate::context::{Context, Shown, directory_of, home_directory, program_directories};
+use crate::context::{Context, Shown, directory_of, home_directory, program_directories, shown_from_here};
 use crate::failure::{Failure, RUN_DENIED, RUN_FAILED, RUN_LIMITED};
 use crate::signals::Caught;
 use crate::terminal::Console;
@@ -27,8 +28,8 @@ use crate::terminal::Console;
 /// notice. What is piped in is passed on and kept with the record.
 ///
 /// The exit code is the job's, 128+N when signal N ended it, 124 when a limit ended it and it said 0 all the
-/// same, 125 when aseptic failed, 126 when the plan was denied or the program cannot be executed, 127 when
-/// there is no such program.
+/// same, 125 when aseptic failed, 126 when the plan was denied or needs approval or the program cannot be executed,
+/// 127 when there is no such program.
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLES)]
 pub(crate) struct Args {
@@ -70,7 +71,7 @@ Examples:
   xz -dc rows.csv.xz | aseptic run -- python3 count.py";
 
 /// What to run: shared by `plan` and `run`.
-#[derive(Debug, clap::Args)]
+#[derive(Debug, Default, clap::Args)]
 pub(crate) struct Wanted {
     /// Experiment of the spec
     experiment: Option<ExperimentName>,
@@ -109,6 +110,12 @@ pub(crate) struct Wanted {
     /// Uptime and monotonic clock: `host`, or `own` to begin with the run [default: host]
     #[arg(long, value_name = "CLOCK", value_hint = ValueHint::Other)]
     clock: Option<Clock>,
+    /// Label of the outputs, besides those of the inputs
+    #[arg(long, value_name = "LABEL", value_hint = ValueHint::Other)]
+    label: Vec<Label>,
+    /// What to keep of what the job leaves: `everything`, or `metrics` for nothing but numbers [default: everything]
+    #[arg(long, value_name = "WHAT", value_hint = ValueHint::Other)]
+    keep: Option<Keep>,
     /// Code directory [default: that of the spec, else this one]
     #[arg(long, value_name = "DIR", conflicts_with = "no_code")]
     code: Option<PathBuf>,
@@ -121,6 +128,11 @@ pub(crate) struct Wanted {
 }
 
 impl Wanted {
+    /// An experiment of the spec, as it is there.
+    pub(crate) fn experiment(experiment: Option<ExperimentName>) -> Self {
+        Self { experiment, ..Self::default() }
+    }
+
     pub(crate) fn request(&self, context: &Context) -> Request {
         let spec = context.spec();
         let code = match (&self.code, &spec) {
@@ -135,6 +147,7 @@ impl Wanted {
             network::Wish::Observe => None,
         };
         Request {
+            spec_shown: spec.as_deref().map(shown_from_here).unwrap_or_default(),
             spec,
             project: context.project_option(),
             experiment: self.experiment.clone(),
@@ -152,6 +165,8 @@ impl Wanted {
             gpus: self.gpu.clone(),
             ports: (!self.port.is_empty()).then(|| self.port.iter().copied().collect()),
             clock: self.clock,
+            labels: self.label.clone(),
+            keep: self.keep,
             code,
             home_directory: home_directory(),
             ..Request::default()
@@ -218,7 +233,7 @@ fn document(record: &RunRecord, reused: bool) -> Result<serde_json::Value, Failu
 /// The job's own exit code, or the shell's convention for a signal.
 fn exit_code(record: &RunRecord) -> u8 {
     let code = match (record.status, record.exit_code, record.signal) {
-        (Status::Denied, ..) => i32::from(RUN_DENIED),
+        (Status::Denied | Status::NeedsApproval, ..) => i32::from(RUN_DENIED),
         (status, Some(0), _) if key_to_raise(status).is_some() => i32::from(RUN_LIMITED),
         (_, Some(code), _) => code,
         (_, None, Some(signal)) => 128 + signal,
@@ -228,9 +243,13 @@ fn exit_code(record: &RunRecord) -> u8 {
 }
 
 fn summarise(context: &Context, record: &RunRecord) {
-    if record.status == Status::Denied {
-        context.complain(format_args!("denied: run {} did not start", record.run));
+    if !record.status.has_started() {
+        let why = if record.status == Status::Denied { "denied" } else { "needs approval" };
+        context.complain(format_args!("{why}: run {} did not start", record.run));
         context.complain(crate::table::reasons(&record.decision));
+        if let Some(line) = crate::table::approval(&record.decision, &record.plan) {
+            context.complain(line);
+        }
         return;
     }
     let duration = describe_ms(whole_ms(record.duration_ms));
@@ -277,7 +296,13 @@ fn summarise(context: &Context, record: &RunRecord) {
     if record.outputs.len() > OUTPUTS_SHOWN {
         context.say(format_args!("    and {} more", record.outputs.len() - OUTPUTS_SHOWN));
     }
-    if !record.skipped.is_empty() {
+    if record.limits.metrics_bytes.is_some() {
+        let left_out = record.skipped.iter().filter(|skipped| skipped.path.as_bytes() == METRICS);
+        for skipped in left_out {
+            context.say(format_args!("  not kept: {}", skipped.reason));
+        }
+        context.say("  not kept: anything but metrics");
+    } else if !record.skipped.is_empty() {
         let what = "special files, too long paths or over a limit";
         context.say(format_args!("  not kept: {} ({what})", record.skipped.len()));
     }
@@ -285,6 +310,9 @@ fn summarise(context: &Context, record: &RunRecord) {
         context.complain(format_args!("  help: {raise}"));
     }
 }
+
+/// The file of metrics among the outputs.
+const METRICS: &[u8] = b"out/metrics.jsonl";
 
 /// What to do about a run that a limit ended.
 fn key_to_raise(status: Status) -> Option<&'static str> {
@@ -296,7 +324,7 @@ fn key_to_raise(status: Status) -> Option<&'static str> {
         ),
         Status::OutputsFull => Some("raise it with `--limit outputs=SIZE`, or write less to /out"),
         Status::TimedOut => Some("raise it with `--limit wall=DURATION`"),
-        Status::Succeeded | Status::Failed | Status::Denied | Status::Aborted => None,
+        Status::Succeeded | Status::Failed | Status::Denied | Status::NeedsApproval | Status::Aborted => None,
     }
 }
 

@@ -16,14 +16,42 @@ const SPEC: &str = "[project]\nname = \"p\"\n\n[experiment.train]\n";
 fn an_unknown_key() {
     let world = World::new();
     world.write("aseptic.toml", format!("{SPEC}comand = [\"true\"]\n"));
-    assert_snapshot!(world.run(&["run", "train"]), @r"
+    assert_snapshot!(world.run(&["run", "train"]), @r#"
     exit: 125
     --- stdout
     --- stderr
-    error: `[world]/project/aseptic.toml`: line 5: unknown key `comand` in [experiment.train]
+    error: aseptic.toml:5:1: unknown key `comand` in [experiment.train]
+       |
+     5 | comand = ["true"]
+       | ^^^^^^
       help: did you mean `command`?
       code: spec/unknown-key
-    ");
+    "#);
+}
+
+#[test]
+fn a_mistake_in_a_spec_is_shown_where_it_is() {
+    let world = World::new();
+    let mut text = String::new();
+    for line in [
+        "network = [\"a.example:443\", \"http://b.example\"]",
+        "limits = { memory = \"lots\\u001b[31m\" }",
+        "data = { train = \"digits",
+        "labels = \"release\"",
+        "keep = \"\u{202e}some\u{85}\" # über \u{9b}31m",
+    ] {
+        world.write("aseptic.toml", format!("{SPEC}command = [\"true\"]\n{line}\n"));
+        let shown = world.run(&["plan", "train"]);
+        assert!(!shown.chars().any(|c| c.is_control() && c != '\n'), "{shown:?}");
+        text.push_str(&shown);
+    }
+    assert_snapshot!(text);
+    let mut other = world.command(&["plan", "train", "--json"]);
+    fs::create_dir(world.path("project/below")).unwrap();
+    let output = other.current_dir(world.path("project/below")).output().unwrap();
+    let document: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let spec = world.path("project/aseptic.toml");
+    assert_eq!(document["at"], serde_json::json!({ "path": spec, "line": 6, "column": 8 }));
 }
 
 #[test]
@@ -125,7 +153,7 @@ fn a_spec_of_ten_megabytes() {
     exit: 2
     --- stdout
     --- stderr
-    error: `[world]/project/aseptic.toml`: the spec has 10000000 bytes, and at most 1048576 are read
+    error: aseptic.toml: the spec has 10000000 bytes, and at most 1048576 are read
       help: keep data out of the spec; name it under `data`
       code: spec/too-large
     ");

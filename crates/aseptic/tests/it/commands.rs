@@ -23,6 +23,7 @@ fn help() {
         "logs",
         "export",
         "lineage",
+        "policy",
         "doctor",
         "drill",
         "gc",

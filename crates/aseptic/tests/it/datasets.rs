@@ -47,7 +47,8 @@ fn a_version_is_described_when_it_is_added() {
     snapshot    [digest]
     content     1 file, 1 B
     added       [time] by [user]
-    labels      pii
+    labels      holdout pii
+    evaluated   0 of 20 times
     says        faces = blurred
     says        licence = CC0-1.0
     says        owner = data team
@@ -69,7 +70,7 @@ fn a_version_is_described_when_it_is_added() {
     let version = newest(&world, "d");
     let inherited = json!({ "faces": "blurred", "licence": "CC0-1.0", "owner": "me", "role": "holdout" });
     assert_eq!((&version["version"], &version["metadata"]), (&2.into(), &inherited));
-    assert_eq!((&version["labels"], &version["retention"]), (&json!(["pii"]), &Value::Null));
+    assert_eq!((&version["labels"], &version["retention"]), (&json!(["holdout", "pii"]), &Value::Null));
     let twice = ["dataset", "add", "d", "--name", "d", "--owner", "me", "--meta", "owner=you"];
     assert!(world.run(&twice).contains("error: `owner` is said twice"));
     assert!(world.run(&["dataset", "add", "d", "--name", "d", "--meta", "x"]).contains("expected KEY=VALUE"));
@@ -121,7 +122,7 @@ fn labels_and_statements_change_by_entries() {
     --- stdout
     labelled digits@1 +pii
     --- stderr
-    note: 1 run read it before; outputs keep the labels that they have: `aseptic lineage digits@1`
+    1 run that came of it now has `pii`
     ");
     assert_snapshot!(world.run(&["dataset", "label", "digits@1", "pii"]), @"
     exit: 0
@@ -134,6 +135,7 @@ fn labels_and_statements_change_by_entries() {
     --- stdout
     labelled digits@1 -pii
     --- stderr
+    1 run that came of it lost `pii`
     ");
     assert_snapshot!(world.run(&["dataset", "unlabel", "digits", "pii", "--reason", "again"]), @"
     exit: 0

@@ -195,6 +195,28 @@ fn what_stands_out_is_shown_before_and_after_a_run() {
 }
 
 #[test]
+fn what_is_not_pinned_is_labelled() {
+    let world = world();
+    install(&world, "one", "1.0", "");
+    let planned = |options: &[&str]| world.ok(&[&["plan", "train"], options].concat());
+    let text = planned(&[]);
+    let reason = "the code is not pinned: ";
+    assert!(text.contains(reason) && !text.contains("unpinned-environment"), "{text}");
+    assert!(!planned(&["--no-code"]).contains("not pinned"));
+    fs::remove_file(site(&world).join("one-1.0.dist-info/RECORD")).unwrap();
+    let text = planned(&["--no-code"]);
+    assert!(text.contains("/env` is not pinned: "), "{text}");
+    assert!(text.contains("unpinned-environment") && !text.contains("dirty-code"), "{text}");
+    install(&world, "one", "1.0", "");
+    fs::write(site(&world).join("ours.pth"), "/home/ada/ours\n").unwrap();
+    let text = planned(&["--no-code"]);
+    assert!(text.contains("/env` is not pinned: "), "{text}");
+    // They flow to what comes of the run.
+    let (_, record) = world.run_json(&["train"]);
+    assert_eq!(record["labels"], serde_json::json!(["dirty-code", "unpinned-environment"]));
+}
+
+#[test]
 fn files_that_are_not_as_they_were_installed() {
     let world = world();
     install(&world, "alpha", "1.0", "");

@@ -7,7 +7,7 @@ use crate::witness::Served;
 use crate::world::World;
 
 /// Blocks of this language on a page.
-fn blocks(page: &str, language: &str) -> Vec<String> {
+pub(crate) fn blocks(page: &str, language: &str) -> Vec<String> {
     // The directory at run time: an archive of tests runs elsewhere than where it was built.
     let root = std::env::var_os("CARGO_MANIFEST_DIR").unwrap();
     let text = fs::read_to_string(Path::new(&root).join("../..").join(page)).unwrap();
@@ -17,7 +17,7 @@ fn blocks(page: &str, language: &str) -> Vec<String> {
 }
 
 /// The words of each command, none of which is quoted.
-fn commands(block: &str) -> Vec<Vec<String>> {
+pub(crate) fn commands(block: &str) -> Vec<Vec<String>> {
     let line = |line: &str| line.split('#').next().unwrap().split_whitespace().map(str::to_owned).collect();
     block
         .lines()
@@ -27,7 +27,7 @@ fn commands(block: &str) -> Vec<Vec<String>> {
 }
 
 /// Carries out `script` in a shell that knows the command `aseptic`, which must succeed; what it printed.
-fn shell(world: &World, script: &str) -> String {
+pub(crate) fn shell(world: &World, script: &str) -> String {
     let aseptic = world.command::<&str>(&[]);
     let mut shell = std::process::Command::new("sh");
     shell.args(["-euc", &format!("aseptic() {{ \"$ASEPTIC\" \"$@\"; }}\n{script}")]);
@@ -316,4 +316,51 @@ fn the_page_about_searches_has_every_field() {
     for column in aseptic_runner::Column::ALL {
         assert!(page.contains(&format!("`{}`", column.as_str())), "{column:?}");
     }
+}
+
+#[test]
+fn labels_flow_as_their_page_says() {
+    let world = World::new();
+    world.write("scans/rows", "2\n1\n");
+    let blocks = blocks("docs/labels.md", "sh");
+    assert_eq!(blocks.len(), 4);
+    let said: Vec<_> = blocks.iter().map(|block| shell(&world, block)).collect();
+    assert!(said[0].contains("scans@1 -> run:"), "{}", said[0]);
+    assert!(said[1].contains("-pii") && said[1].contains("-region=eu"), "{}", said[1]);
+    let runs = world.json(&["runs", "--json"]);
+    assert_eq!(
+        runs["runs"][1]["labels"],
+        serde_json::json!(["dirty-code"]),
+        "it read the count alone: {runs:#}"
+    );
+    assert!(said[3].contains("added results@1"), "{}", said[3]);
+}
+
+/// The file of the page is accepted with the key that its commands make, and these are carried out in their order.
+#[test]
+fn roles_are_written_and_signed() {
+    let world = World::new();
+    world.write("aseptic.toml", "[project]\nname = \"vision\"\n");
+    let commands = commands(&blocks("docs/roles.md", "sh").remove(0));
+    let [key, sign, check] = commands.as_slice() else { panic!("{commands:?}") };
+    let signer = world.ok(&key[1..]);
+    let file = blocks("docs/roles.md", "toml").remove(0);
+    world.write("policy/roles.toml", file.replace("SIGNER", signer.trim()));
+    world.ok(&sign[1..]);
+    let checked = world.ok(&check[1..]);
+    assert!(checked.starts_with("8 users have roles"), "{checked}");
+    let note = fs::read_to_string(world.path("project/policy/roles.sig")).unwrap();
+    assert!(note.starts_with("aseptic.roles/1\nvision\n"), "{note}");
+}
+
+#[test]
+fn a_report_on_a_project() {
+    let world = World::new();
+    world.ok(&["run", "--quiet", "--", "true"]);
+    let commands = commands(&blocks("docs/report.md", "sh").remove(0));
+    assert_eq!(commands.len(), 4);
+    for words in &commands {
+        world.ok(&words[1..]);
+    }
+    assert!(world.path("project/report.html").exists() && world.path("project/since.md").exists());
 }

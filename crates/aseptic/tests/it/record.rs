@@ -20,7 +20,7 @@ fn the_document_of_a_run_has_everything() {
     assert_eq!(run["inputs"]["train"]["source"]["dataset"]["version"], 1);
     assert_eq!(run["lineage"]["complete"], true);
     assert_eq!(run["lineage"]["read"]["train"], serde_json::json!(["a.csv"]));
-    assert_eq!(run["labels"], serde_json::json!(["pii"]));
+    assert_eq!(run["labels"], serde_json::json!(["dirty-code", "pii"]));
     let output = &run["outputs"][0];
     assert_eq!((&output["path"], &output["size"]), (&"out/copy.csv".into(), &2.into()));
     let sha256 = "4355a46b19d348dc2f57c046f8ef63d4538ebb936000f3c9ee954a27460dd865";
@@ -119,7 +119,11 @@ fn lineage_goes_through_runs() {
         edges.iter().filter(|edge| edge["kind"] == "read").map(|edge| &edge["input"]).collect();
     assert_eq!(readers, ["d", "model"], "train and evaluate: {lineage:#}");
     let evaluated = world.json(&["show", "evaluate", "--json"]);
-    assert_eq!(evaluated["labels"], serde_json::json!(["pii"]), "labels flow through the artifact");
+    assert_eq!(
+        evaluated["labels"],
+        serde_json::json!(["dirty-code", "pii"]),
+        "labels flow through the artifact"
+    );
 }
 
 #[test]

@@ -58,7 +58,16 @@ const COMMANDS: &[Row] = &[
     ("incident export", &[INCIDENT], "incident export latest --out again", Entries(&["incident.exported"])),
     ("incident verify", &[INCIDENT], "incident verify evidence", Nothing),
     ("incident close", &[INCIDENT], "incident close latest --reason done", Entries(&["incident.closed"])),
+    ("policy check", &[], "policy check", Nothing),
+    ("policy test", &[], "policy test", Nothing),
+    ("policy explain", &[RUN], "policy explain latest", Nothing),
+    ("policy show", &[], "policy show", Nothing),
+    ("policy diff", &[RUN], "policy diff shipped in-force", Nothing),
+    ("policy suggest", &["init --project other"], "policy suggest", Nothing),
+    ("policy apply", &[], "policy apply --reason reviewed", Entries(&["policy.applied"])),
     ("lineage", &[], "lineage digits", Nothing),
+    ("label", &[OUTPUT], "label run:latest/out/a draft", Entries(&["run.labelled"])),
+    ("declassify", &[], "declassify digits --label pii --reason blurred", Entries(&["dataset.labelled"])),
     ("env list", &[RUN], "env list latest", Nothing),
     ("env diff", &[RUN], "env diff latest now", Nothing),
     ("env verify", &[], "env verify --python /usr/bin/python3", Nothing),
@@ -83,6 +92,10 @@ const COMMANDS: &[Row] = &[
     ("retention set", &[], "retention set digits@1 30d", Entries(&["retention.set"])),
     ("retention default", &[], "retention default runs 30d", Entries(&["retention.default"])),
     ("gc", &["retention set digits@1 0d"], "gc --now", Entries(&["retention.expired", "store.collected"])),
+    ("role key", &[], "role key ../roles.key", Nothing),
+    ("role sign", &[], "", Elsewhere),
+    ("role check", &[], "", Elsewhere),
+    ("role show", &[], "role show", Nothing),
     ("ledger show", &[], "ledger show", Nothing),
     ("ledger follow", &[], "", Elsewhere),
     ("ledger export", &[], "ledger export --as csv", Nothing),
@@ -94,7 +107,7 @@ const COMMANDS: &[Row] = &[
     ("ledger rotate-key", &[RUN], "ledger rotate-key --reason planned", Entries(&["ledger.key-rotated"])),
     ("ledger witness add", &[KEY], ADD, Entries(&["witness.policy"])),
     ("ledger witness remove", &[KEY, ADD], "ledger witness remove one", Entries(&["witness.policy"])),
-    ("ledger witness set", &[], "ledger witness set policy", Entries(&["witness.policy"])),
+    ("ledger witness set", &[], "ledger witness set quorum", Entries(&["witness.policy"])),
     ("ledger witness list", &[KEY, ADD], "ledger witness list", Nothing),
     ("ledger witness update", &[KEY, ADD], ASK, Nothing),
     ("witness key", &[], KEY, Nothing),
@@ -105,6 +118,7 @@ const COMMANDS: &[Row] = &[
     ("attest verify", &[RUN], "attest verify latest", Nothing),
     ("attest export", &[RUN], "attest export latest --as slsa --out p", Entries(&["attestation.exported"])),
     ("attest key", &[], "attest key --rotate --reason yearly", Entries(&["attestation.key"])),
+    ("project report", &[RUN], "project report --output report.html", Nothing),
     ("catalog rebuild", &[], "catalog rebuild", Nothing),
     ("catalog verify", &[], "catalog verify", Nothing),
     ("catalog dump", &[], "catalog dump", Nothing),
@@ -113,6 +127,9 @@ const COMMANDS: &[Row] = &[
     ("completions", &[], "completions bash", Nothing),
 ];
 
+/// A policy that speaks of no run.
+const POLICY: &str = "@id(\"lab/nobody\")\n@message(\"not for you\")\n@advice(\"ask Ada\")\n\
+                      forbid (principal == User::\"nobody\", action, resource);\n";
 const RUN: &str = "run --quiet -- true";
 const QUARANTINE: &str = "quarantine add digits@1 --reason leaked --yes";
 const INCIDENT: &str = "incident open digits@1 --reason leaked --yes --out evidence";
@@ -124,7 +141,7 @@ const MEASURED: &str = "run --quiet -- sh -c echo${IFS}{\"a\":1}>/out/metrics.js
 const OUTPUT: &str = "run --quiet -- sh -c date>/out/a";
 
 /// Every command of the help, with those below it.
-fn commands(world: &World, above: &[&str]) -> BTreeSet<String> {
+pub(crate) fn commands(world: &World, above: &[&str]) -> BTreeSet<String> {
     let help = world.ok(&[above, &["--help"]].concat());
     let Some((_, listed)) = help.split_once("Commands:\n") else {
         return BTreeSet::from([above.join(" ")]);
@@ -143,7 +160,7 @@ fn with_witness(world: &World, line: &str) -> Vec<String> {
     words(line).into_iter().map(|word| word.replace("{witness}", &key)).collect()
 }
 
-fn words(line: &str) -> Vec<&str> {
+pub(crate) fn words(line: &str) -> Vec<&str> {
     line.split(' ').collect()
 }
 
@@ -180,7 +197,8 @@ fn leaves_its_entries((name, before, command, leaves): &Row) {
     }
     let world = World::new();
     world.write("rows/a", "1");
-    world.write("policy", "quorum none\n");
+    world.write("quorum", "quorum none\n");
+    world.write("policy/lab.cedar", POLICY);
     world.ok(&words("dataset add rows --name digits --label pii --licence MIT"));
     for line in *before {
         world.ok(&with_witness(&world, line));

@@ -79,10 +79,14 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Failure> {
         labels: args.label.iter().cloned().collect(),
         metadata: metadata(args)?,
         retention: args.retention,
+        ..Said::default()
     };
     let (project, mut home) = (context.project()?, context.home()?);
     let options = ImportOptions { paranoid: args.paranoid, ..ImportOptions::default() };
     let added = unpack::add(context, &mut home, &project, (&args.from, &options), &args.name, &said)?;
+    for label in &added.implied {
+        context.say(format_args!("labelled `{label}`, as its role or licence says"));
+    }
     if context.json() {
         return context.document(&document(&added));
     }

@@ -6,13 +6,14 @@ use serde_json::json;
 
 use super::add::statement;
 use super::{print_recorded, row, title};
+use crate::command::label;
 use crate::context::Context;
 use crate::failure::Failure;
 
 /// Give labels to a version of a dataset
 ///
-/// Every other version of the same bytes gets them, too, whatever it is called. Outputs that were made from it
-/// before keep the labels that they have.
+/// Every other version of the same bytes gets them, too, whatever it is called. Everything that was made from it has
+/// them at once. `aseptic label` does the same, also for what runs left.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  aseptic dataset label scans pii\n  \
                         aseptic dataset label scans@1 pii region=eu")]
@@ -26,7 +27,8 @@ pub(crate) struct LabelArgs {
 
 /// Take labels off a version of a dataset, with a reason
 ///
-/// The ledger keeps who did it, when and why. Other versions of the same bytes keep theirs.
+/// The ledger keeps who did it, when and why. Other versions of the same bytes keep theirs; what was made from it loses
+/// them where no other way brings them. `aseptic declassify` does the same, also for what runs left.
 #[derive(Debug, clap::Args)]
 #[command(
     after_help = "Examples:\n  aseptic dataset unlabel scans@2 pii --reason \"faces are blurred, see ticket 4711\""
@@ -60,18 +62,11 @@ pub(crate) struct DescribeArgs {
     unset: Vec<MetaKey>,
 }
 
-pub(super) fn label(context: &Context, args: &LabelArgs) -> Result<(), Failure> {
+pub(super) fn add_labels(context: &Context, args: &LabelArgs) -> Result<(), Failure> {
     let (project, mut home) = (context.project()?, context.home()?);
     let labels: BTreeSet<_> = args.labels.iter().cloned().collect();
     let done = aseptic_runner::dataset::label(&mut home, &project, &args.dataset, &labels)?;
     print(context, &done, "already has these labels")?;
-    if done.runs > 0 && !done.recorded.is_empty() {
-        let (runs, title) = (done.runs, title(&done.version));
-        context.say(format_args!(
-            "note: {runs} {} read it before; outputs keep the labels that they have: `aseptic lineage {title}`",
-            if runs == 1 { "run" } else { "runs" }
-        ));
-    }
     Ok(())
 }
 
@@ -106,13 +101,14 @@ fn print(context: &Context, done: &Relabelled, so: &str) -> Result<(), Failure> 
     if context.json() {
         return context.document(&json!({
             "schema": "aseptic.dataset/1", "new": false, "versions": [row(&done.version)],
-            "recorded": done.recorded,
+            "recorded": done.recorded, "reached": label::document(&done.reached),
         }));
     }
     if done.recorded.is_empty() {
         context.say(format_args!("Nothing was recorded: {} {so}.", title(&done.version)));
     }
     print_recorded(context, &done.recorded);
+    label::print_reached(context, &done.reached);
     Ok(())
 }
 

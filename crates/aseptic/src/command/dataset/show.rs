@@ -3,7 +3,7 @@ use std::num::NonZeroUsize;
 
 use aseptic_model::{ByteSize, DatasetName, Event as Entry, InputRef};
 use aseptic_runner::dataset::Details;
-use aseptic_runner::{Storage, Stored};
+use aseptic_runner::{Evaluations, Storage, Stored};
 use serde_json::{Value, json};
 
 use super::{origin, row, say_quarantined, title, versions_table};
@@ -51,6 +51,9 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Failure> {
         let storage = details.storage.as_ref().map(document);
         return context.document(&json!({
             "schema": "aseptic.datasets/1", "versions": rows, "storage": storage,
+            "evaluations": details.evaluations.map(|evaluations| json!({
+                "used": evaluations.used, "permitted": evaluations.permitted,
+            })),
         }));
     }
     context.out(describe(&details).trim_end());
@@ -74,6 +77,9 @@ fn describe(details: &Details) -> String {
         line("from", &origin(from));
     }
     line("labels", &labels(&version.labels));
+    if let Some(Evaluations { used, permitted }) = details.evaluations {
+        line("evaluated", &format_args!("{used} of {permitted} times"));
+    }
     for (key, value) in &version.metadata {
         line("says", &format_args!("{key} = {value}"));
     }

@@ -59,7 +59,7 @@ impl Filter {
 
 impl Source {
     pub(super) fn directory(&self, context: &Context) -> Result<PathBuf, Failure> {
-        super::directory(context, self.ledger.as_ref())
+        super::shown(context, self.ledger.as_ref())
     }
 
     /// Passes the entries of `dir` that `filter` lets through to `each`, in order, as they are read; with a limit
@@ -91,7 +91,7 @@ impl Source {
 }
 
 /// An instant, or a duration before now.
-fn time(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn time(text: &str) -> Result<Timestamp, String> {
     if let Ok(duration) = parse_duration(text) {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let before = since.saturating_sub(duration).as_millis();

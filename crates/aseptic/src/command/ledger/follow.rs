@@ -38,7 +38,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
-    let dir = super::directory(context, args.ledger.as_ref())?;
+    let dir = super::shown(context, args.ledger.as_ref())?;
     let filter = args.filter.conditions();
     let interrupt = context.interrupt()?;
     let from = args.from.unwrap_or(u64::MAX);

@@ -19,6 +19,7 @@ use aseptic_model::Class;
 use crate::context::Context;
 use crate::failure::Failure;
 
+pub(crate) use filter::time;
 pub(crate) use proofs::{read_text, write_text};
 
 /// Show and verify the record of everything that was decided and done
@@ -57,6 +58,15 @@ pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failur
         Action::Publish(args) => proofs::publish(context, args),
         Action::Witness(args) => witness::run(context, args),
     }
+}
+
+/// The directory of a ledger whose entries are shown. That of the state is shown to whoever may look at the project.
+fn shown(context: &Context, named: Option<&PathBuf>) -> Result<PathBuf, Failure> {
+    let dir = directory(context, named)?;
+    if named.is_none() {
+        context.may_view()?;
+    }
+    Ok(dir)
 }
 
 fn directory(context: &Context, named: Option<&PathBuf>) -> Result<PathBuf, Failure> {

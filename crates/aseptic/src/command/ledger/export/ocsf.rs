@@ -110,6 +110,8 @@ fn activity(event: &Event) -> Activity {
         | Event::RunReached { .. } => Activity::Read,
         Event::DatasetLabelled { .. }
         | Event::DatasetDescribed { .. }
+        | Event::RunLabelled { .. }
+        | Event::PolicyApplied { .. }
         | Event::RetentionSet { .. }
         | Event::RetentionDefault { .. }
         | Event::RunDecided { .. }
@@ -125,9 +127,10 @@ fn activity(event: &Event) -> Activity {
         | Event::RunStopped { .. }
         | Event::QuarantineLifted { .. }
         | Event::LedgerErased { .. } => Activity::Delete,
-        Event::RunDenied { .. } | Event::LedgerClockWentBack { .. } | Event::DrillCompleted { .. } => {
-            Activity::Other
-        }
+        Event::RunDenied { .. }
+        | Event::ActDenied { .. }
+        | Event::LedgerClockWentBack { .. }
+        | Event::DrillCompleted { .. } => Activity::Other,
     }
 }
 
@@ -139,10 +142,11 @@ fn severity(event: &Event) -> (u32, &'static str) {
         Event::QuarantineLifted { .. } => (3, "Medium"),
         Event::RunReplayed { verdict: Verdict::Different, .. } => (3, "Medium"),
         Event::RunStopped { .. } => (2, "Low"),
+        Event::ActDenied { .. } | Event::PolicyApplied { .. } => (3, "Medium"),
         Event::RunDenied { .. } | Event::LedgerClockWentBack { .. } | Event::LedgerErased { .. } => {
             (3, "Medium")
         }
-        Event::RunDecided { decision, .. } if decision.outcome == Outcome::Deny => (3, "Medium"),
+        Event::RunDecided { decision, .. } if decision.outcome != Outcome::Allow => (3, "Medium"),
         Event::GrantRevoked { .. }
         | Event::LedgerKeyRotated { .. }
         | Event::AttestationKey { .. }
@@ -153,9 +157,9 @@ fn severity(event: &Event) -> (u32, &'static str) {
 
 fn is_failure(event: &Event) -> bool {
     match event {
-        Event::RunDecided { decision, .. } => decision.outcome == Outcome::Deny,
+        Event::RunDecided { decision, .. } => decision.outcome != Outcome::Allow,
         Event::RunSealed { status, .. } => *status != Status::Succeeded,
-        Event::RunDenied { .. } => true,
+        Event::RunDenied { .. } | Event::ActDenied { .. } => true,
         Event::RunReplayed { verdict, .. } => *verdict == Verdict::Different,
         Event::DrillCompleted { breached, broken, .. } => breached + broken > 0,
         _ => false,
