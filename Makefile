@@ -23,7 +23,7 @@ fuzz: ## Fuzzers read what comes from a hostile job, archive or disk, a minute e
 check: ## Format, lints, documentation, dependencies, shell scripts, structure
 	scripts/check.sh
 
-bench: ## Measure runs beside other sandboxes, inside against outside; gateway, store and ledger beside others
+bench: ## Measure runs beside other sandboxes, inside against outside; gateway, store, ledger and policy beside others
 	scripts/bench.sh
 
 setup: ## Install what build and tests need, or say what to install

@@ -1,24 +1,25 @@
 #!/usr/bin/env bash
 # Builds for release and measures: the start of a run beside other sandboxes, a program inside against the same
 # program outside, the gateway of a run beside other relays, the store beside other tools for data, the ledger
-# beside fdatasync(2), SQLite and a verifier in Go, metrics beside MLflow and pandas, and the catalog beside MLflow.
+# beside fdatasync(2), SQLite and a verifier in Go, metrics beside MLflow and pandas, the catalog beside MLflow,
+# and decisions beside other engines.
 #
 #   scripts/bench.sh          all
-#   scripts/bench.sh PART …   one of start_up, inside, explain, egress, store, ledger, metrics, catalog; any further
+#   scripts/bench.sh PART …   one of start_up, inside, explain, egress, store, ledger, metrics, catalog, policy; any further
 #                             argument goes to it:
 #                             `start_up --samples 200`
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
 
-parts=(start_up inside explain egress store ledger metrics catalog)
+parts=(start_up inside explain egress store ledger metrics catalog policy)
 case ${1:-} in
-  start_up | inside | explain | egress | store | ledger | metrics | catalog)
+  start_up | inside | explain | egress | store | ledger | metrics | catalog | policy)
     parts=("$1")
     shift
     ;;
   ?*)
-    echo "usage: $0 [start_up|inside|explain|egress|store|ledger|metrics|catalog ARGUMENT…]" >&2
+    echo "usage: $0 [start_up|inside|explain|egress|store|ledger|metrics|catalog|policy ARGUMENT…]" >&2
     exit 2
     ;;
 esac
@@ -28,6 +29,7 @@ cargo build --release --locked -p aseptic
 cargo build --release --locked -p aseptic-sandbox --example jail
 cargo build --release --locked -p aseptic-store --example store
 cargo build --release --locked -p aseptic-ledger --example ledger
+cargo build --release --locked -p aseptic-policy --example decide
 cargo build --release --locked -p aseptic-metrics --example metrics
 cargo build --release --locked -p aseptic-catalog --example catalog
 python=$(scripts/find-python.sh)
@@ -87,6 +89,19 @@ make_mlflow() {
   fi
 }
 
+# Engines that decide by rules. Those that cannot be installed are left out of the result, which says so.
+make_engines() {
+  local venv=bench/scratch/policy
+  if ! "$venv/bin/python" -c 'import cedarpy, opa_eval, regopy' 2>/dev/null; then
+    mkdir -p bench/scratch
+    "$python" -m venv --clear "$venv"
+    for package in cedarpy opa-eval regopy; do
+      "$venv/bin/pip" install --quiet --disable-pip-version-check "$package" ||
+        echo "bench: $package cannot be installed here" >&2
+    done
+  fi
+}
+
 for part in "${parts[@]}"; do
   case $part in
     start_up) build_static_jail ;;
@@ -94,6 +109,7 @@ for part in "${parts[@]}"; do
     store) make_store_peers ;;
     ledger) make_verifier ;;
     metrics | catalog) make_mlflow ;;
+    policy) make_engines ;;
   esac
   "$python" "bench/$part.py" "$@"
 done

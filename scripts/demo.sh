@@ -49,10 +49,22 @@ show() {
   printf '\n$%s\n' "$typed"
   "$@"
 }
-# accuracy_of FILE AT_LEAST: fails when a model that should work does not.
+# accuracy_of FILE AT_LEAST: fails when a model that should work does not; of several lines the last one counts.
 accuracy_of() {
-  "$python" -c 'import json, sys; sys.exit(not json.load(open(sys.argv[1]))["accuracy"] >= float(sys.argv[2]))' "$1" "$2" ||
+  "$python" -c 'import json, sys
+line = open(sys.argv[1]).read().splitlines()[-1]
+sys.exit(not json.loads(line)["accuracy"] >= float(sys.argv[2]))' "$1" "$2" ||
     wrong "the accuracy in $1 is below $2"
+}
+# denied_by RULE COMMAND…: shows it; fails unless it is denied and names the rule.
+denied_by() {
+  local rule=$1 status=0
+  shift
+  printf '\n$%s\n' "$(printf ' %q' "$@")"
+  "$@" >"$scratch/denied.txt" 2>&1 || status=$?
+  cat "$scratch/denied.txt"
+  ((status == 3)) || wrong "a plan that must be denied ended with $status"
+  grep -q "rule: $rule (deny)" "$scratch/denied.txt" || wrong "the denial does not name the rule $rule"
 }
 # every_outcome FILE OUTCOME…: fails when an attempt in the report ended in another way.
 every_outcome() {
@@ -92,7 +104,7 @@ show aseptic doctor
 
 heading "Datasets: immutable, versioned, labelled"
 show aseptic dataset add data/digits-train --name digits-train --label public
-show aseptic dataset add data/digits-test --name digits-test --label public --label holdout
+show aseptic dataset add data/digits-test --name digits-test --label public --role holdout
 show aseptic dataset add data/penguins.parquet --name penguins --label public
 show aseptic dataset list
 
@@ -104,8 +116,28 @@ say "train.py knows nothing of aseptic: it reads /data/train and writes to \$ASE
 show aseptic run train
 
 heading "Run: evaluate it"
-say "The input \`model\` is run:train/out/model.joblib: what the last run left, by its digest."
+say "The input \`model\` is run:train/out/model.joblib: what the last run left, by its digest. The digits are held" \
+  "out, so that only metrics leave the run, and each look at them is counted."
 show aseptic run evaluate
+
+heading "Policy: what may not be is said before it starts"
+say "The same evaluation, if it kept everything that it leaves and reached the internet:"
+denied_by holdout/training aseptic plan evaluate --keep everything --network example.org:443
+say "" "A rule of the project can only take from what is allowed. This one wants metrics of every run on the digits:"
+mkdir policy
+cat >policy/lab.cedar <<'END'
+@id("lab/digits")
+@message("runs on `{resource}` keep metrics alone")
+@advice("set `keep = \"metrics\"`")
+forbid (principal, action == Action::"Mount", resource in Dataset::"digits-train")
+when { context.keep == "everything" };
+END
+show cat policy/lab.cedar
+show aseptic policy check
+denied_by lab/digits aseptic plan train
+rm -r policy
+say "" "Why a run was decided as it was is known later, from the ledger alone:"
+show aseptic policy explain evaluate
 
 heading "Run: another data set, with other parameters than in aseptic.toml"
 show aseptic run penguins --param folds=10
@@ -121,7 +153,9 @@ show aseptic export run:evaluate/out --to ./results/evaluate
 show aseptic export run:penguins/out --to ./results/penguins
 show find results -type f
 accuracy_of "$(find results/train -name metrics.json)" 0.95
-accuracy_of "$(find results/evaluate -name metrics.json)" 0.95
+accuracy_of "$(find results/evaluate -name metrics.jsonl)" 0.95
+[[ -z $(find results/evaluate -type f ! -name metrics.jsonl ! -name .aseptic-labels.json) ]] ||
+  wrong "more than metrics left a run on held-out data"
 accuracy_of "$(find results/penguins -name metrics.json)" 0.95
 
 heading "A leaky program, outside first"
@@ -185,6 +219,10 @@ grep -q 'input/quarantined' "$scratch/denied.txt" || wrong "the denial does not 
 say "" "Anyone can check the evidence, without this machine's state:"
 show env ASEPTIC_HOME="$scratch/elsewhere" aseptic incident verify evidence
 rm -rf evidence
+
+heading "What all of it comes to: risk and evidence of controls"
+show aseptic project report --output "$scratch/report.md"
+sed -n 1,30p "$scratch/report.md"
 
 heading "The ledger"
 say "Every decision is on disk before what it permits. The chain proves that nothing was changed since."
