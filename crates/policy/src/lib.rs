@@ -1,6 +1,6 @@
 //! Decides whether a plan may run, and whether somebody may do what they want: requests in, decision out.
 //!
-//! A plan becomes one [`Request`] for each of its elements ([`requests`]), with everything that a rule may look at;
+//! A plan becomes one [`Request`] for each of its elements ([`requests()`]), with everything that a rule may look at;
 //! [`Policies`] are the shipped ones and those of a project, written in Cedar. What no policy permits is denied, what
 //! one forbids is denied whatever others permit, and a policy that cannot be evaluated denies.
 //!

@@ -37,7 +37,7 @@ impl Listed {
 
 impl PolicyDocument {
     /// Its policies and templates in the order of files and lines. A file that cannot be understood has none here:
-    /// [`crate::check`] says what is the matter with it.
+    /// [`crate::check()`] says what is the matter with it.
     #[must_use]
     pub fn listed(&self) -> Vec<Listed> {
         let files = self.files.iter().filter(|(path, _)| path.ends_with(".cedar"));

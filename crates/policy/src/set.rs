@@ -68,11 +68,11 @@ impl From<Problem> for PolicyError {
 
 impl Policies {
     /// The policies of `document`. Those of the project are parsed, and those that were shipped when somebody asks for
-    /// them. None is checked against the schema, which [`crate::check`] does: a policy that the schema does not fit
+    /// them. None is checked against the schema, which [`crate::check()`] does: a policy that the schema does not fit
     /// denies when it is asked, and so does one that cannot be parsed.
     ///
     /// # Errors
-    /// [`PolicyError`], about the first thing that is the matter; [`crate::check`] lists all.
+    /// [`PolicyError`], about the first thing that is the matter; [`crate::check()`] lists all.
     pub fn parse(document: PolicyDocument) -> Result<Self, PolicyError> {
         let digest = document.digest().map_err(|error| {
             PolicyError::from(Problem::new("policy", "", 0..0, &error.to_string(), "report this"))
