@@ -62,12 +62,13 @@ fn apply_document(
     })?;
     home.catch_up()?;
     let now = in_force_for_change(home, project)?;
+    let pinned = home.catalog.pinned_signer(project).map_err(HomeError::from)?;
     let (policy, before) = (policies.digest(), now.policies.digest());
     if policy == before {
-        return Ok(Applied { policy, before, changed: false, signer: now.signer });
+        return Ok(Applied { policy, before, changed: false, signer: pinned });
     }
     may_apply(home, project, directory)?;
-    let signer = verify_roles(policies.document(), project, now.signer.as_deref())?;
+    let signer = verify_roles(policies.document(), project, pinned.as_deref())?;
     not_replaced(home, project, policies.document())?;
     leave_somebody(home, project, &policies, directory)?;
     let store = home.store(project)?;

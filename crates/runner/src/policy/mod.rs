@@ -80,8 +80,6 @@ pub struct InForce {
     /// The entry that put the files of the project in force; none where only the shipped policies decide. Its digest is
     /// another one than that of `policies` where an earlier version of aseptic wrote it.
     pub applied: Option<PolicyApplied>,
-    /// The key that must sign the roles of the project.
-    pub signer: Option<String>,
 }
 
 /// The policies that decide for `project`, as the catalog has it.
@@ -90,19 +88,27 @@ pub struct InForce {
 /// [`HomeError`]: nothing is decided then. What is in force is never passed over because it cannot be read.
 pub fn in_force(home: &Home, project: &ProjectName) -> Result<InForce, HomeError> {
     let applied = home.catalog.policies_applied(project, 1)?.into_iter().next();
-    let signer = home.catalog.pinned_signer(project)?;
     let digest = applied.as_ref().map(|applied| applied.policy);
     let known = home.parsed.in_force.borrow().get(&digest).cloned();
     if let Some(policies) = known {
-        return Ok(InForce { policies, applied, signer });
+        return Ok(InForce { policies, applied });
     }
-    let files = match &digest {
-        None => BTreeMap::new(),
-        Some(digest) => home.object::<PolicyDocument>(project, digest)?.files,
-    };
+    let files = files_of(home, project, applied.as_ref())?;
     let policies = home.parsed.get(PolicyDocument::new(files)).map_err(unusable)?;
     home.parsed.in_force.borrow_mut().insert(digest, Arc::clone(&policies));
-    Ok(InForce { policies, applied, signer })
+    Ok(InForce { policies, applied })
+}
+
+/// The files that an entry put in force, by path.
+fn files_of(
+    home: &Home,
+    project: &ProjectName,
+    applied: Option<&PolicyApplied>,
+) -> Result<BTreeMap<String, String>, HomeError> {
+    match applied {
+        None => Ok(BTreeMap::new()),
+        Some(applied) => Ok(home.object::<PolicyDocument>(project, &applied.policy)?.files),
+    }
 }
 
 /// What is in force was fit when it was put in force, so another version did.
@@ -123,12 +129,11 @@ pub(crate) fn in_force_for_change(home: &Home, project: &ProjectName) -> Result<
     let found = in_force(home, project);
     let Err(HomeError::Policy(_)) = found else { return found };
     let applied = home.catalog.policies_applied(project, 1)?.into_iter().next();
-    let digest = applied.as_ref().map(|applied| applied.policy);
-    let mut files = match &digest {
-        None => return found,
-        Some(digest) => home.object::<PolicyDocument>(project, digest)?.files,
-    };
+    if applied.is_none() {
+        return found;
+    }
+    let mut files = files_of(home, project, applied.as_ref())?;
     files.retain(|path, _| path == "policy/roles.toml");
     let policies = home.parsed.get(PolicyDocument::new(files)).map_err(unusable)?;
-    Ok(InForce { policies, applied, signer: home.catalog.pinned_signer(project)? })
+    Ok(InForce { policies, applied })
 }

@@ -95,7 +95,7 @@ fn a_key_that_was_pinned_stays_and_roles_cannot_be_left_out() {
     let mut home = home(dir.path());
     put(&mut home, &PolicyDocument::new(BTreeMap::new()), Some("lab+key"));
     put(&mut home, &PolicyDocument::new(BTreeMap::new()), None);
-    assert_eq!(in_force(&home, &project()).unwrap().signer.as_deref(), Some("lab+key"));
+    assert_eq!(home.catalog.pinned_signer(&project()).unwrap().as_deref(), Some("lab+key"));
     let refused = apply(&mut home, &project(), &policies(dir.path(), NEVER), None).unwrap_err();
     assert!(matches!(refused, PolicyFilesError::Roles { .. }), "{refused}");
     assert_eq!(home.catalog.policies_applied(&project(), 10).unwrap().len(), 2);
