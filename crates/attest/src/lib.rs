@@ -34,7 +34,8 @@ pub use facts::{Facts, RunFacts};
 pub use key::{PublicKey, SigningKey};
 pub use layout::{Artifact, layout, link, link_name};
 pub use oms::{
-    MODEL_SIGNATURE, ModelFile, is_ignored, model_signature, model_statement, parse_model_signature,
+    LABELS_FILE, MODEL_SIGNATURE, ModelFile, is_ignored, model_signature, model_statement,
+    parse_model_signature,
 };
 pub use openlineage::openlineage;
 pub use ro_crate::{CRATE_FILE, ro_crate};

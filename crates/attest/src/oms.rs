@@ -20,8 +20,12 @@ pub const MODEL_SIGNATURE: &str = "https://model_signing/signature/v1.0";
 
 const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
 
-/// Files at the top of a model that its signature leaves out, as `model_signing verify` does without options.
-const IGNORED: [&str; 4] = [".git", ".gitattributes", ".github", ".gitignore"];
+/// The list of labels that an export writes beside the files of a model, at the top of their directory.
+pub const LABELS_FILE: &str = ".aseptic-labels.json";
+
+/// Files at the top of a model that its signature leaves out, and names, so that verifiers leave them out: those of
+/// git, as `model_signing` does without options, and the list of labels, which is written after the signature.
+const IGNORED: [&str; 5] = [LABELS_FILE, ".git", ".gitattributes", ".github", ".gitignore"];
 
 /// Whether the signature of a model leaves out `path`.
 #[must_use]

@@ -236,6 +236,20 @@ fn labels_go_with_files_to_another_machine() {
 }
 
 #[test]
+fn the_signature_of_a_model_leaves_the_list_out() {
+    let world = scans();
+    let run =
+        shell(&world, "d=scans", "mkdir /out/model; cp /data/d/rows /out/model/rows; echo 1 >/out/model/a");
+    world.ok(&["attest", "export", &format!("{run}/out/model"), "--as", "oms", "--out", "model.sig"]);
+    world.ok(&["export", &format!("{run}/out/model"), "--to", "model"]);
+    assert!(world.path("project/model/.aseptic-labels.json").is_file());
+    let verify = ["attest", "verify", "model.sig", "--outputs", "model"];
+    assert!(world.ok(&verify).contains("compared 2 files"));
+    world.write("model/more", "");
+    assert!(world.run(&verify).contains("code: attest/differs"));
+}
+
+#[test]
 fn a_job_writes_no_list_of_labels() {
     let world = scans();
     let list = r#"{"format":"aseptic.labels/1","labels":[],"exports":[]}"#;

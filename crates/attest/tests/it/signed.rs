@@ -88,6 +88,7 @@ fn the_signature_of_a_model() {
         file("a/b", "2"),
         file(".gitignore", "3"),
         file(".github/x", "4"),
+        file(".aseptic-labels.json", "6"),
         file("b", "5"),
     ];
     let statement = model_statement("model", &files).unwrap();
@@ -100,7 +101,7 @@ fn the_signature_of_a_model() {
     read.verify(key.public()).unwrap();
     assert!(read.verify(self::key().public()).is_err());
 
-    let nothing = model_statement("model", &files[2..4]).unwrap_err();
+    let nothing = model_statement("model", &files[2..5]).unwrap_err();
     assert_eq!(nothing.diagnosis().code, "attest/inexpressible");
     assert!(model_statement("model", &[file("a", "x")]).is_err());
     assert!(parse_model_signature(b"{}").unwrap().is_none());

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::results::ResultError;
 
 /// What the name of every such file ends with; all of the name, inside of a directory.
-pub(crate) const SUFFIX: &str = ".aseptic-labels.json";
+pub(crate) const SUFFIX: &str = aseptic_attest::LABELS_FILE;
 
 const FORMAT: &str = "aseptic.labels/1";
 
