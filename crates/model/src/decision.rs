@@ -54,6 +54,15 @@ impl Decision {
         let outcome = reasons.first().map_or(Outcome::Allow, |reason| reason.outcome);
         Self { outcome, unlisted: total - reasons.len() as u64, reasons }
     }
+
+    /// Whether `other` is the same decision, for the same reasons: what they are about, and the rules. Their words, and so
+    /// how many of them fit, may be those of another version.
+    #[must_use]
+    pub fn agrees_with(&self, other: &Self) -> bool {
+        let all = |decision: &Self| decision.reasons.len() as u64 + decision.unlisted;
+        let mut both = self.reasons.iter().zip(&other.reasons);
+        self.outcome == other.outcome && all(self) == all(other) && both.all(|(a, b)| a.is_for(b))
+    }
 }
 
 /// What was decided, from the best to the worst.
@@ -110,4 +119,12 @@ pub struct Reason {
     /// Which role may allow it, if any may.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grant: Option<String>,
+}
+
+impl Reason {
+    /// Whether `other` has the same outcome by the same rule for the same element, in whichever words.
+    fn is_for(&self, other: &Self) -> bool {
+        let of = |reason: &Self| Self { message: String::new(), advice: String::new(), ..reason.clone() };
+        of(self) == of(other)
+    }
 }

@@ -3,6 +3,7 @@
 mod about;
 mod entry;
 mod origin;
+mod refusals;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use entry::{ENTRY_FORMAT, Entry, LEFT_FILES_MAX, REACHED_MAX};
 pub use origin::Origin;
+pub use refusals::Refusals;
 
 use crate::{
     DatasetName, Decision, Digest, ExperimentName, FilePath, Grant, IncidentId, InputName, Label,
@@ -439,11 +441,20 @@ pub enum Event {
         /// On what, if not on the project.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         object: Option<String>,
+        /// Labels of the object, where policies look at what acts are about.
+        #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+        labels: BTreeSet<Label>,
+        /// How many labels more it has than an entry has room for.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unlisted_labels: Option<u64>,
         /// Digest of the policies that decided.
         policy: Digest,
         /// The decision.
         decision: Decision,
     },
+    /// Refusals that have no entry each.
+    #[serde(rename = "act.denials")]
+    ActDenials(Refusals),
     /// The walls of this machine were attacked on purpose.
     #[serde(rename = "drill.completed")]
     DrillCompleted {

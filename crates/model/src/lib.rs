@@ -33,6 +33,7 @@ mod digest;
 mod effects;
 mod event;
 mod excerpt;
+mod hidden;
 mod inventory;
 mod machine;
 mod metadata;
@@ -59,8 +60,9 @@ pub use digest::{Digest, DigestTextError};
 pub use effects::{
     Effects, Ending, MetricDifference, OutputChange, OutputDifference, REPLAY_REPORT_SCHEMA, ReplayReport,
 };
-pub use event::{ENTRY_FORMAT, Entry, Event, LEFT_FILES_MAX, Origin, REACHED_MAX};
+pub use event::{ENTRY_FORMAT, Entry, Event, LEFT_FILES_MAX, Origin, REACHED_MAX, Refusals};
 pub use excerpt::Excerpt;
+pub use hidden::is_hidden;
 pub use inventory::{
     Finding, FindingCode, INVENTORY_FORMAT, InstalledPackage, Interpreter, Inventory, Licence, Machine,
     PackageKind, PackageOrigin, Severity, SystemPackage, SystemPackages,

@@ -112,6 +112,32 @@ fn is_false(value: &bool) -> bool {
 }
 
 impl Plan {
+    /// The plan of a run that has nothing but its `command`: no code, no inputs, no network, and the limits of a spec that
+    /// names none, on a machine of which nothing is known.
+    #[must_use]
+    pub fn bare(project: ProjectName, command: Vec<String>) -> Self {
+        Self {
+            format: PLAN_FORMAT.to_owned(),
+            project,
+            experiment: None,
+            command,
+            params: BTreeMap::new(),
+            code: None,
+            environment: Environment::default(),
+            inputs: BTreeMap::new(),
+            network: BTreeSet::new(),
+            limits: Limits::default(),
+            accept: BTreeSet::new(),
+            gpus: None,
+            ports: None,
+            clock: Clock::Host,
+            observe_network: false,
+            labels: BTreeSet::new(),
+            keep: Keep::Everything,
+            policy: None,
+        }
+    }
+
     /// The digest that gets approved: BLAKE3 of the canonical bytes.
     ///
     /// # Errors
@@ -194,7 +220,7 @@ impl fmt::Display for InputSource {
 }
 
 /// The software a job runs on, as found when the plan was made.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Environment {
     /// The Python environment, mounted read-only at its own path.
@@ -234,7 +260,7 @@ pub struct Package {
 }
 
 /// What of the machine can change a result.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Host {
     /// Kernel release, such as `6.1.0-18-amd64`.

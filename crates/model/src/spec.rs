@@ -15,8 +15,8 @@ use crate::{
 
 pub use error::SpecError;
 pub use limits::set_limit;
-pub use source::nearest;
 use source::{Source, shown};
+pub use source::{is_slip, nearest};
 
 /// Largest spec in bytes: a thousand times a long one, and small enough to parse in milliseconds.
 pub const SPEC_BYTES_MAX: usize = 1 << 20;

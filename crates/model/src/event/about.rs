@@ -55,6 +55,7 @@ impl Event {
             Self::RunLabelled { .. } => "run.labelled",
             Self::PolicyApplied { .. } => "policy.applied",
             Self::ActDenied { .. } => "act.denied",
+            Self::ActDenials(..) => "act.denials",
             Self::DrillCompleted { .. } => "drill.completed",
         }
     }
@@ -78,6 +79,7 @@ impl Event {
                 let object = object.as_ref().map(|object| format!(" {object}")).unwrap_or_default();
                 format!("{act}{object}")
             }
+            Self::ActDenials(refusals) => format!("{} of {}", refusals.count(), refusals.user),
             Self::DatasetShared { name, version, to, .. } => format!("{name}@{version} to {to}"),
             Self::ArchiveWritten { object, url, .. } => format!("{object} to {url}"),
             Self::ArchiveRestored { object, url, .. } => format!("{object} from {url}"),
@@ -198,6 +200,7 @@ impl Event {
             | Self::IncidentClosed { .. }
             | Self::PolicyApplied { .. }
             | Self::ActDenied { .. }
+            | Self::ActDenials(..)
             | Self::DrillCompleted { .. } => None,
         }
     }

@@ -178,3 +178,9 @@ pub fn nearest<'k>(key: &str, known: impl IntoIterator<Item = &'k str>) -> Optio
     let near = known.into_iter().map(|known| (strsim::damerau_levenshtein(key, known), known));
     near.filter(|(distance, known)| *distance <= 3 && *distance < known.len()).min().map(|(_, known)| known)
 }
+
+/// Whether one slip makes `word` of `text`: a letter that is another one, too much, missing, or before the one that it follows.
+#[must_use]
+pub fn is_slip(text: &str, word: &str) -> bool {
+    text.len().abs_diff(word.len()) <= 1 && strsim::damerau_levenshtein(text, word) <= 1
+}
