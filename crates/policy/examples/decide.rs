@@ -1,8 +1,9 @@
 //! How long it takes to read, check and ask policies: `decide [ROUNDS]` prints one JSON document.
 //!
 //! A plan of 20 elements is asked of the shipped policies with 5, 200 and 2,000 of a project, spread over actions and
-//! things as those of an organisation would be; and of 200 that all speak of the same action and name nothing, which is
-//! the worst case. Times are in microseconds.
+//! things as those of an organisation would be; of 200 that all speak of the same action and name nothing; and of 200 of
+//! which nothing says beforehand that they need not be evaluated, which is the worst case, with inputs that are alike
+//! and with inputs of which each has a label of its own. Times are in microseconds.
 #![allow(
     clippy::unwrap_used,
     clippy::print_stdout,
@@ -15,20 +16,22 @@ use std::fmt::Write as _;
 use std::hint::black_box;
 use std::time::Instant;
 
-use aseptic_model::{
-    Clock, Code, Digest, Environment, Host, Input, InputSource, Keep, Limits, PLAN_FORMAT, Plan,
-};
-use aseptic_policy::{
-    Egress, Facts, Policies, PolicyDocument, Principal, QUESTION_FORMAT, Question, Role, check, requests,
-};
+use aseptic_model::{Code, Digest, Input, InputSource, Plan};
+use aseptic_policy::{Egress, Facts, Policies, PolicyDocument, Principal, Question, Role, check};
 use serde_json::{Value, json};
 
 fn main() {
     let rounds = std::env::args().nth(1).map_or(200, |text| text.parse().unwrap());
     let spread = [0, 5, 200, 1900].map(|count| (format!("{count} spread"), spread(count)));
-    let worst = ("200 on one action".to_owned(), on_one_action(200));
-    let sets: BTreeMap<String, Value> =
-        spread.into_iter().chain([worst]).map(|(name, own)| (name, measured(&own, rounds))).collect();
+    let labels = |n| format!("context.present && context.labels.contains(\"l{n}\")");
+    let any = |n| format!("context.evaluations + 1 > {n} + 9000");
+    let one = [("200 on one action", on_one_action(200, labels)), ("200 evaluated", on_one_action(200, any))];
+    let one = one.map(|(name, own)| (name.to_owned(), own));
+    let alike =
+        spread.into_iter().chain(one).map(|(name, own)| (name, measured(&own, Inputs::Alike, rounds)));
+    let own = on_one_action(200, any);
+    let differing = ("200 evaluated, inputs differ".to_owned(), measured(&own, Inputs::Differing, rounds));
+    let sets: BTreeMap<String, Value> = alike.chain([differing]).collect();
     let json =
         json!({ "schema": "aseptic.bench.decide/1", "unit": "us", "rounds": rounds, "own policies": sets });
     println!("{}", serde_json::to_string_pretty(&json).unwrap());
@@ -61,21 +64,31 @@ fn spread(count: usize) -> String {
     text
 }
 
-/// Policies that all must be evaluated for most of the elements.
-fn on_one_action(count: usize) -> String {
-    (0..count)
-        .map(|n| {
-            format!("@id(\"own/p{n}\") forbid (principal, action == Action::\"Mount\", resource) when {{ context.present && context.labels.contains(\"l{n}\") }};\n")
-        })
-        .collect()
+/// Policies of one action that name nothing.
+fn on_one_action(count: usize, condition: impl Fn(usize) -> String) -> String {
+    let rule = |n| {
+        let condition = condition(n);
+        format!(
+            "@id(\"own/p{n}\") forbid (principal, action == Action::\"Mount\", resource) when {{ {condition} }};\n"
+        )
+    };
+    (0..count).map(rule).collect()
 }
 
-fn measured(own: &str, rounds: usize) -> Value {
+/// How the inputs of the plan are labelled.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Inputs {
+    Alike,
+    /// Each has a label of its own.
+    Differing,
+}
+
+fn measured(own: &str, inputs: Inputs, rounds: usize) -> Value {
     let document = || PolicyDocument::new([("policy/own.cedar".to_owned(), own.to_owned())].into());
     let problems = check(&document());
     assert!(problems.is_empty(), "{problems:?}");
     let policies = Policies::parse(document()).unwrap();
-    let question = question(&policies);
+    let question = question(&policies, inputs);
     assert_eq!(question.requests.len(), 20);
     let decision = policies.decide(&question);
     assert!(decision.reasons.is_empty(), "{decision:?}");
@@ -96,7 +109,7 @@ fn measured(own: &str, rounds: usize) -> Value {
         "parse and one act": times(few, || {
             let policies = Policies::parse(document()).unwrap();
             let act = aseptic_policy::Act::View;
-            black_box(policies.allows(&question.principal, act, &question.project, None))
+            black_box(policies.allows(&question.principal, act, &question.project, &aseptic_policy::About::default()))
         }),
         "digest": times(few, || black_box(document().digest().unwrap())),
     })
@@ -117,8 +130,8 @@ fn times<T>(rounds: usize, mut work: impl FnMut() -> T) -> Value {
     json!({ "best": times[0].round(), "p50": times[rounds / 2].round(), "p95": times[rounds * 95 / 100].round() })
 }
 
-fn question(policies: &Policies) -> Question {
-    let plan = plan();
+fn question(policies: &Policies, inputs: Inputs) -> Question {
+    let plan = plan(inputs);
     let present = aseptic_policy::snapshots(&plan).collect();
     let facts = Facts {
         present,
@@ -126,37 +139,26 @@ fn question(policies: &Policies) -> Question {
         enforced_limits: BTreeSet::from(["memory"]),
         ..Facts::default()
     };
-    Question {
-        format: QUESTION_FORMAT.to_owned(),
-        policy: policies.digest(),
-        plan: plan.digest().unwrap(),
-        project: plan.project.clone(),
-        principal: Principal {
-            user: "ada".to_owned(),
-            groups: ["lab".to_owned()].into(),
-            roles: [Role::Experimenter].into(),
-        },
-        risk: None,
-        requests: requests(&plan, &facts, policies.settings()),
-    }
+    let ada = Principal {
+        user: "ada".to_owned(),
+        groups: ["lab".to_owned()].into(),
+        roles: [Role::Experimenter].into(),
+    };
+    policies.ask((&plan, plan.digest().unwrap()), &facts, ada)
 }
 
 /// A run with code, an output, twelve inputs and six destinations.
-fn plan() -> Plan {
+fn plan(inputs: Inputs) -> Plan {
     let input = |n: u8| {
         let source = InputSource::Dataset { name: format!("digits-{n}").parse().unwrap(), version: 3 };
-        let labels = ["internal", "team-a"].map(|label| label.parse().unwrap()).into();
+        let team = if inputs == Inputs::Alike { "team".to_owned() } else { format!("team-{n}") };
+        let labels = ["internal".to_owned(), team].map(|label| label.parse().unwrap()).into();
         (
             format!("d{n}").parse().unwrap(),
             Input { source, snapshot: Digest::of(&[n]), files: 9, bytes: 9, labels },
         )
     };
     Plan {
-        format: PLAN_FORMAT.to_owned(),
-        project: "vision".parse().unwrap(),
-        experiment: None,
-        command: vec!["true".to_owned()],
-        params: BTreeMap::new(),
         code: Some(Code {
             snapshot: Digest::of(b"code"),
             files: 1,
@@ -164,21 +166,8 @@ fn plan() -> Plan {
             git_commit: None,
             labels: BTreeSet::new(),
         }),
-        environment: Environment {
-            python: None,
-            variables: BTreeMap::new(),
-            host: Host { kernel: String::new(), architecture: String::new(), cpu: String::new() },
-        },
         inputs: (0..11).map(input).collect(),
         network: (0..6).map(|n| format!("h{n}.example.com:443").parse().unwrap()).collect(),
-        limits: Limits::default(),
-        accept: BTreeSet::new(),
-        gpus: None,
-        ports: None,
-        clock: Clock::Host,
-        observe_network: false,
-        labels: BTreeSet::new(),
-        keep: Keep::Everything,
-        policy: None,
+        ..Plan::bare("vision".parse().unwrap(), vec!["true".to_owned()])
     }
 }

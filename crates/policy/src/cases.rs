@@ -9,12 +9,12 @@ mod judge;
 mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::Range;
 
-use aseptic_model::{Outcome, ProjectName, RunRef, escape_bytes};
+use aseptic_model::{Outcome, ProjectName, RunRef};
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::read::source::Source;
 use crate::{Problem, Role};
 
 pub use given::{ACCEPTABLE, Given};
@@ -28,9 +28,6 @@ pub const CASES_BYTES_MAX: usize = 1 << 20;
 
 /// Most cases of a file.
 pub const CASES_MAX: usize = 10_000;
-
-/// Problems after which a file is looked at no further: each takes a look at the whole file.
-const PROBLEMS_MAX: usize = 100;
 
 /// Longest name of a case in bytes: it is a line of a report.
 const NAME_BYTES_MAX: usize = 200;
@@ -125,56 +122,44 @@ impl Cases {
     pub fn parse(path: &str, text: &str, project: &ProjectName) -> Result<Self, Vec<Problem>> {
         let newlines =
             text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
-        let file = Source { path, text, newlines, project };
-        if text.len() > CASES_BYTES_MAX {
-            let message =
-                format!("the file has {} bytes, and at most {CASES_BYTES_MAX} are read", text.len());
-            return Err(vec![file.problem(0..0, message, "make several files of it")]);
-        }
-        let parsed: FileText = toml::from_str(text).map_err(|error| {
-            let help = "correct it; `docs/policy.md` has every key of a case";
-            vec![file.problem(error.span().unwrap_or(0..0), error.message().to_owned(), help)]
-        })?;
-        let mut problems = Vec::new();
-        if parsed.format.get_ref() != CASES_FORMAT {
-            let message = "this version does not know the format of the tests".to_owned();
-            let help = format!("write `format = \"{CASES_FORMAT}\"`");
-            problems.push(file.problem(parsed.format.span(), message, &help));
-        }
-        if parsed.cases.len() > CASES_MAX {
-            let message = format!("there are {} cases, and at most {CASES_MAX} are read", parsed.cases.len());
-            problems.push(file.problem(0..0, message, "make several files of it"));
-            return Err(problems);
-        }
-        let mut names = BTreeMap::new();
-        let mut cases = Vec::with_capacity(parsed.cases.len());
-        for one in parsed.cases {
-            if problems.len() >= PROBLEMS_MAX {
-                break;
-            }
-            problems.extend(file.name_problem(&one.name, &mut names));
-            match file.case(one) {
-                Ok(case) => cases.push(case),
-                Err(found) => problems.extend(found),
-            }
-        }
-        if problems.is_empty() { Ok(Self { cases }) } else { Err(problems) }
+        let source = Source::new(path, text, "docs/policy.md");
+        let mut file = File { source, newlines, project };
+        let cases = file.cases();
+        file.source.finish(cases.map(|cases| Self { cases }))
     }
 }
 
-/// A file, for saying where in it something stands.
-struct Source<'s> {
-    path: &'s str,
-    text: &'s str,
+/// A file of tests.
+struct File<'s> {
+    source: Source<'s>,
     /// Offsets of its line breaks.
     newlines: Vec<usize>,
     project: &'s ProjectName,
 }
 
-impl Source<'_> {
-    fn problem(&self, span: Range<usize>, message: String, help: &str) -> Problem {
-        let message = escape_bytes(message.replace('\n', "; ").as_bytes());
-        Problem::new(self.path, self.text, span, &message, help)
+impl File<'_> {
+    fn cases(&mut self) -> Option<Vec<Case>> {
+        if !self.source.fits(CASES_BYTES_MAX, "make several files of it") {
+            return None;
+        }
+        let FileText { format, cases } = self.source.whole()?;
+        self.source.format(format.get_ref(), format.span(), CASES_FORMAT);
+        if cases.len() > CASES_MAX {
+            let message = format!("there are {} cases, and at most {CASES_MAX} are read", cases.len());
+            self.source.problem(0..0, message, "make several files of it");
+            return None;
+        }
+        let mut names = BTreeMap::new();
+        let mut read = Vec::with_capacity(cases.len());
+        for one in cases {
+            // Each problem takes a look at the whole file.
+            if self.source.is_full() {
+                break;
+            }
+            self.check_name(&one.name, &mut names);
+            read.extend(self.case(one));
+        }
+        Some(read)
     }
 
     /// The line of a byte, from 1.
@@ -182,39 +167,39 @@ impl Source<'_> {
         1 + self.newlines.partition_point(|newline| *newline < offset)
     }
 
-    fn name_problem(&self, name: &Spanned<String>, seen: &mut BTreeMap<String, usize>) -> Option<Problem> {
+    fn check_name(&mut self, name: &Spanned<String>, seen: &mut BTreeMap<String, usize>) {
         let text = name.get_ref();
         let is_line = !text.trim().is_empty() && !text.chars().any(char::is_control);
         if !is_line || text.len() > NAME_BYTES_MAX {
             let message = format!("a name is one line of at most {NAME_BYTES_MAX} bytes");
-            return Some(self.problem(name.span(), message, "say in a few words what must hold"));
+            self.source.problem(name.span(), message, "say in a few words what must hold");
+            return;
         }
         let line = self.line(name.span().start);
-        let before = seen.insert(text.clone(), line)?;
-        let message = format!("the case of line {before} has this name already");
-        Some(self.problem(
-            name.span(),
-            message,
-            "give it another name, so that a report says which one failed",
-        ))
+        if let Some(before) = seen.insert(text.clone(), line) {
+            let message = format!("the case of line {before} has this name already");
+            let help = "give it another name, so that a report says which one failed";
+            self.source.problem(name.span(), message, help);
+        }
     }
 
-    fn case(&self, case: CaseText) -> Result<Case, Vec<Problem>> {
+    fn case(&mut self, case: CaseText) -> Option<Case> {
         let CaseText { name, run, user, roles, groups, strict, plan, facts, expect } = case;
         let line = self.line(name.span().start);
         let asked = match (run, plan, facts) {
             (Some(run), None, None) => Asked::Recorded(run.into_inner()),
             (Some(run), _, _) => {
-                let message = "a case has either a `run` or a plan and facts of its own".to_owned();
-                return Err(vec![self.problem(run.span(), message, "remove `run`, or `plan` and `facts`")]);
+                let message = "a case has either a `run` or a plan and facts of its own";
+                self.source.problem(run.span(), message, "remove `run`, or `plan` and `facts`");
+                return None;
             }
             (None, plan, facts) => {
                 let plan = plan.map(Spanned::into_inner).unwrap_or_default();
                 let facts = facts.map(Spanned::into_inner).unwrap_or_default();
-                Asked::Given(Box::new(self.given(plan, facts)?))
+                Asked::Given(Box::new(self.given(name.span(), plan, facts)))
             }
         };
         let name = name.into_inner();
-        Ok(Case { name, line, asked, who: Who { user, roles, groups, strict }, expected: expect })
+        Some(Case { name, line, asked, who: Who { user, roles, groups, strict }, expected: expect })
     }
 }

@@ -1,17 +1,19 @@
 //! Everything that is the matter with policies, before they decide anything.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::OnceLock;
 
 use aseptic_model::spec::nearest;
 use cedar_policy::{PolicyId, PolicySet, Schema, ValidationMode, ValidationWarning, Validator};
 
-use crate::lex::{Annotation, Piece, pieces};
-use crate::problem::cedar_problem;
-use crate::reading::{PROBLEMS_MAX, Reading, SCHEMA_PATH};
-use crate::rule::{Body, Rule, read_together};
-use crate::settings::SETTINGS_PATH;
-use crate::slice::speaks_of;
-use crate::words::{ALWAYS, Part, parts};
+use crate::decide::slice::speaks_of;
+use crate::decide::words::{ALWAYS, Part, parts};
+use crate::read::lex::{Annotation, Piece, pieces};
+use crate::read::problem::{PROBLEMS_MAX, cedar_problem};
+use crate::read::rule::{Body, Rule, read_together};
+use crate::read::settings::SETTINGS_PATH;
+use crate::read::{Reading, SCHEMA_PATH};
+use crate::text::did_you_mean;
 use crate::{Act, Action, PolicyDocument, Problem};
 
 /// Everything that is the matter with the policies, settings and roles of `document`, by file and place: their form,
@@ -21,14 +23,27 @@ use crate::{Act, Action, PolicyDocument, Problem};
 /// deny when they are asked.
 #[must_use]
 pub fn check(document: &PolicyDocument) -> Vec<Problem> {
+    let which = if document.has_this_base() { Which::OfProject } else { Which::All };
+    problems(document, which)
+}
+
+/// Which policies are checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Which {
+    /// Those of the project, beside the files that this version ships: nothing is the matter with those.
+    OfProject,
+    All,
+}
+
+fn problems(document: &PolicyDocument, which: Which) -> Vec<Problem> {
     let mut reading = Reading::of(document);
     let mut problems = std::mem::take(&mut reading.problems);
-    match Schema::from_cedarschema_str(document.files.get(SCHEMA_PATH).map_or("", String::as_str)) {
-        Ok((schema, _)) => problems.extend(against_schema(document, &reading, schema)),
-        Err(error) => {
-            let text = document.files.get(SCHEMA_PATH).map_or("", String::as_str);
-            problems.push(cedar_problem(SCHEMA_PATH, text, |offset| offset, &error));
-        }
+    if which == Which::OfProject {
+        reading.rules.retain(|rule| !rule.is_shipped());
+        reading.templates.retain(|_, rule| !rule.is_shipped());
+    }
+    if which == Which::All || !reading.rules.is_empty() {
+        problems.extend(against_schema(document, &reading));
     }
     for rule in reading.rules.iter().chain(reading.templates.values()) {
         problems.extend(placeholders(document, &reading, rule));
@@ -39,8 +54,28 @@ pub fn check(document: &PolicyDocument) -> Vec<Problem> {
     problems
 }
 
+/// The schema of `document`. The one that is shipped is read once.
+fn schema(document: &PolicyDocument) -> Result<Schema, Problem> {
+    static SHIPPED: OnceLock<Schema> = OnceLock::new();
+    let text = document.files.get(SCHEMA_PATH).map_or("", String::as_str);
+    let is_shipped = document.has_this_base();
+    if let Some(schema) = SHIPPED.get().filter(|_| is_shipped) {
+        return Ok(schema.clone());
+    }
+    let (schema, _) = Schema::from_cedarschema_str(text)
+        .map_err(|error| cedar_problem(SCHEMA_PATH, text, |offset| offset, &error))?;
+    if is_shipped {
+        let _ = SHIPPED.set(schema.clone());
+    }
+    Ok(schema)
+}
+
 /// What the schema does not fit.
-fn against_schema(document: &PolicyDocument, reading: &Reading, schema: Schema) -> Vec<Problem> {
+fn against_schema(document: &PolicyDocument, reading: &Reading) -> Vec<Problem> {
+    let schema = match schema(document) {
+        Ok(schema) => schema,
+        Err(problem) => return vec![problem],
+    };
     let mut problems = Vec::new();
     let mut set = PolicySet::new();
     let mut by_id: BTreeMap<String, &Rule> = BTreeMap::new();
@@ -53,11 +88,25 @@ fn against_schema(document: &PolicyDocument, reading: &Reading, schema: Schema) 
     }
     let result = Validator::new(schema).validate(&set, ValidationMode::Strict);
     let mut wrong: BTreeSet<&str> = BTreeSet::new();
+    let mut missing = BTreeMap::new();
     for error in result.validation_errors() {
         if let Some(rule) = rule_of(&by_id, error.policy_id()) {
             wrong.insert(&rule.id);
-            problems.push(located(document, reading, rule, error));
+            let problem = located(document, reading, rule, error);
+            match missing_attribute(&problem.message) {
+                None => problems.push(problem),
+                Some((attribute, action)) => {
+                    let place = (rule.id.as_str(), attribute.to_owned(), problem.line, problem.column);
+                    let without: &mut (Problem, BTreeSet<String>) =
+                        missing.entry(place).or_insert_with(|| (problem.clone(), BTreeSet::new()));
+                    without.1.insert(action.to_owned());
+                }
+            }
         }
+    }
+    for ((id, attribute, ..), (problem, without)) in missing {
+        let rule = by_id.get(id).copied();
+        problems.push(without_attribute(problem, reading, rule, &attribute, &without));
     }
     for warning in result.validation_warnings() {
         // Where something is wrong, that it cannot apply follows.
@@ -74,6 +123,51 @@ fn against_schema(document: &PolicyDocument, reading: &Reading, schema: Schema) 
         }
     }
     problems
+}
+
+/// The attribute that the context of an action does not have, and the action, if Cedar says that.
+fn missing_attribute(message: &str) -> Option<(&str, &str)> {
+    let (attribute, rest) = message.strip_prefix("attribute `")?.split_once("` in context for Action::\"")?;
+    Some((attribute, rest.strip_suffix("\" not found")?))
+}
+
+/// What Cedar says once for each action that a policy speaks of, as one problem: the actions `without` the attribute, and
+/// those with it if there are any.
+fn without_attribute(
+    problem: Problem,
+    reading: &Reading,
+    rule: Option<&Rule>,
+    attribute: &str,
+    without: &BTreeSet<String>,
+) -> Problem {
+    let policy = rule.and_then(|rule| rule.policy().ok());
+    let speaks = |action: &str| policy.is_some_and(|policy| speaks_of(policy, action));
+    let contexts = reading.shapes.0.iter().filter(|(action, _)| speaks(action));
+    let contexts: Vec<_> = contexts.map(|(action, shape)| (action, &shape.context)).collect();
+    let with: Vec<_> = contexts.iter().filter(|(_, context)| context.contains_key(attribute)).collect();
+    let with: Vec<String> = with.iter().map(|(action, _)| format!("`Action::\"{action}\"`")).collect();
+    let first = without.first().map_or("", String::as_str);
+    let others = match without.len().saturating_sub(1) {
+        0 => String::new(),
+        1 => " and of another action that the policy speaks of".to_owned(),
+        more => format!(" and of {more} others that the policy speaks of"),
+    };
+    let message = format!("`{attribute}` is not in the context of `Action::\"{first}\"`{others}");
+    let known: BTreeSet<&str> =
+        contexts.iter().flat_map(|(_, context)| context.keys().map(String::as_str)).collect();
+    let help = match (with.as_slice(), nearest(attribute, known.iter().copied())) {
+        ([], Some(nearest)) => format!("did you mean `{nearest}`?"),
+        ([], None) if without.len() == 1 => {
+            let known: Vec<_> = known.iter().map(|name| format!("`{name}`")).collect();
+            format!("there are {}", known.join(", "))
+        }
+        ([], None) => "name the action; `docs/policy.md` lists the context of each".to_owned(),
+        (with, _) => format!(
+            "name the actions that have it, which are {}, or begin with `context has {attribute} &&`",
+            with.join(", ")
+        ),
+    };
+    Problem { message, help, ..problem }
 }
 
 /// A policy that is never asked, or never holds: likely a name that nothing has.
@@ -144,13 +238,8 @@ fn placeholders(document: &PolicyDocument, reading: &Reading, rule: &Rule) -> Ve
                 && !known.contains(name)
             {
                 let start = rule.range.start + value.start + at;
-                let help = match nearest(name, known.iter().map(String::as_str)) {
-                    Some(nearest) => format!("did you mean `{{{nearest}}}`?"),
-                    None => {
-                        let known: Vec<_> = known.iter().map(|name| format!("`{{{name}}}`")).collect();
-                        format!("there are {}", known.join(", "))
-                    }
-                };
+                let help =
+                    did_you_mean(name, known.iter().map(String::as_str), |name| format!("`{{{name}}}`"));
                 let message = format!("nothing that this policy speaks of has a `{{{name}}}`");
                 problems.push(Problem::new(&rule.path, text, start..start + name.len() + 2, &message, &help));
             }

@@ -1,17 +1,25 @@
 //! Decide: every request of a question is asked, and what comes of it is said in words.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod entity;
+pub(crate) mod policies;
+pub(crate) mod slice;
+pub(crate) mod words;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aseptic_model::{Decision, Outcome, ProjectName, Reason};
 use cedar_policy::{Authorizer, Effect};
+use miette::Diagnostic as _;
 
-use crate::entity::{Ask, Asker};
-use crate::reading::NEEDS_APPROVAL;
-use crate::rule::{Rule, read_together};
-use crate::slice::{principal, speaks_of};
-use crate::words::{filled, shown};
+use crate::decide::entity::{Ask, Asker};
+use crate::decide::slice::{Index, principal, speaks_of};
+use crate::decide::words::filled;
+use crate::read::policy::NEEDS_APPROVAL;
+use crate::read::problem::Place;
+use crate::read::rule::{Body, Rule, read_together};
+use crate::text::{listed, shown};
 use crate::{
-    Act, Action, Kind, Policies, Principal, QUESTION_FORMAT, Question, Request, Resource, Role, Value,
+    About, Act, Action, Kind, Policies, Principal, QUESTION_FORMAT, Question, Request, Resource, Role, Value,
 };
 
 /// What was said about one request.
@@ -25,6 +33,24 @@ pub(crate) struct Judged<'p> {
     pub(crate) reasons: Vec<Reason>,
 }
 
+/// What Cedar said, by ids of policies: those that speak, and those that cannot be evaluated, with why.
+#[derive(Clone, Debug, Default)]
+struct Said {
+    speak: BTreeSet<String>,
+    fail: BTreeMap<String, Failed>,
+}
+
+/// Why a policy cannot be evaluated.
+#[derive(Clone, Debug)]
+struct Failed {
+    why: String,
+    /// The first byte of what failed and how many there are, as Cedar counts them in the policy.
+    at: Option<(usize, usize)>,
+}
+
+/// What was said about requests of one question, by all that the policies which do not look at the resource can see.
+type SaidOfKind<'q> = HashMap<(&'static str, Kind, &'q BTreeMap<String, Value>), Said>;
+
 /// A request, or an act of a command.
 struct Asked<'q> {
     action: &'static str,
@@ -35,6 +61,9 @@ struct Asked<'q> {
 
 /// Most characters of an element or a value in a reason.
 const VALUE_CHARS_MAX: usize = 500;
+
+/// Most characters of a policy that an advice repeats.
+const SAID_CHARS_MAX: usize = 120;
 
 /// Most users that an advice names.
 const USERS_MAX: usize = 5;
@@ -49,37 +78,45 @@ impl Policies {
         Decision::of(self.judge(question).flat_map(|judged| judged.reasons))
     }
 
-    /// Whether `principal` may do something in a project, to the `object` if it is about one.
+    /// Whether `principal` may do something in a project, and to what.
     #[must_use]
-    pub fn allows(
-        &self,
-        principal: &Principal,
-        act: Act,
-        project: &ProjectName,
-        object: Option<&str>,
-    ) -> Decision {
-        let object = object.unwrap_or_default();
+    pub fn allows(&self, principal: &Principal, act: Act, project: &ProjectName, about: &About) -> Decision {
+        let About { object, labels } = about;
+        let labels = labels.iter().map(ToString::to_string).collect();
         let request = Request {
             element: act.as_str().to_owned(),
-            value: if object.is_empty() { project.to_string() } else { object.to_owned() },
+            value: if object.is_empty() { project.to_string() } else { object.clone() },
             at: None,
             // No policy sees it: the act is what is asked.
             action: Action::Start,
             resource: Resource { kind: Kind::Project, name: project.to_string() },
             within: Vec::new(),
-            context: BTreeMap::from([("object".to_owned(), Value::Text(object.to_owned()))]),
+            context: BTreeMap::from([
+                ("object".to_owned(), Value::Text(object.clone())),
+                ("labels".to_owned(), Value::Set(labels)),
+            ]),
             shown: BTreeMap::new(),
         };
         let asked = Asked { action: act.as_str(), deed: act.deed(), request: &request };
         let asker = Asker::of(principal);
-        Decision::of(self.judged(&Authorizer::new(), principal, asker.as_ref(), &asked).reasons)
+        Decision::of(self.judged(&mut SaidOfKind::new(), principal, asker.as_ref(), &asked).reasons)
     }
 
     /// What somebody with `role` alone may do in `project`.
     pub fn acts_of(&self, role: Role, project: &ProjectName) -> impl Iterator<Item = Act> {
         let principal = Principal { roles: [role].into(), ..Principal::default() };
-        let may = move |act: &Act| self.allows(&principal, *act, project, None).outcome == Outcome::Allow;
+        let may = move |act: &Act| {
+            self.allows(&principal, *act, project, &About::default()).outcome == Outcome::Allow
+        };
         Act::ALL.into_iter().filter(may)
+    }
+
+    /// Whether a policy of the project may decide `act` by what it is about. Otherwise only roles decide it.
+    #[must_use]
+    pub fn tells_apart(&self, act: Act) -> bool {
+        let own: Vec<&Rule> = self.rules.iter().filter(|rule| !rule.is_shipped()).collect();
+        read_together(&own);
+        own.into_iter().any(|rule| rule.policy().map_or(true, |policy| speaks_of(policy, act.as_str())))
     }
 
     /// Whether a shipped policy permits somebody with `role` to start runs, which other policies then decide one by one.
@@ -114,13 +151,13 @@ impl Policies {
 
     /// What is said about each request of `question`.
     pub(crate) fn judge(&self, question: &Question) -> impl Iterator<Item = Judged<'_>> {
-        let authorizer = Authorizer::new();
+        let mut said = SaidOfKind::new();
         let asker = Asker::of(&question.principal);
         self.read_for(question);
         question.requests.iter().map(move |request| {
             let action = request.action;
             let asked = Asked { action: action.as_str(), deed: action.deed(), request };
-            self.judged(&authorizer, &question.principal, asker.as_ref(), &asked)
+            self.judged(&mut said, &question.principal, asker.as_ref(), &asked)
         })
     }
 
@@ -133,12 +170,12 @@ impl Policies {
         read_together(&concerned.collect::<Vec<_>>());
     }
 
-    fn judged(
+    fn judged<'q>(
         &self,
-        authorizer: &Authorizer,
+        said: &mut SaidOfKind<'q>,
         principal: &Principal,
         asker: Option<&Asker>,
-        asked: &Asked<'_>,
+        asked: &Asked<'q>,
     ) -> Judged<'_> {
         let Request { resource, within, context, .. } = asked.request;
         let misfit = self.shapes.misfit(asked.action, resource, context);
@@ -149,8 +186,8 @@ impl Policies {
             let reasons = vec![reason(asked, "policy/question", message, advice.to_owned())];
             return Judged { reasons, ..Judged::default() };
         };
-        let (mut judged, errors) = self.heard(authorizer, asked, &ask);
-        judged.reasons.extend(errors.into_iter().map(|error| unevaluated(asked, error)));
+        let (mut judged, errors) = self.heard(said, asked, &ask);
+        judged.reasons.extend(errors.iter().map(|(id, failed)| self.unevaluated(asked, id, failed)));
         if judged.permits.is_empty() {
             judged.reasons.push(self.by_default(asked, principal));
         }
@@ -158,29 +195,31 @@ impl Policies {
         judged
     }
 
-    /// The policies that speak, and by id those that cannot be evaluated, with why.
-    fn heard(
+    /// The policies that speak, and by id those that cannot be evaluated.
+    fn heard<'q>(
         &self,
-        authorizer: &Authorizer,
-        asked: &Asked<'_>,
+        said: &mut SaidOfKind<'q>,
+        asked: &Asked<'q>,
         ask: &Ask,
-    ) -> (Judged<'_>, BTreeSet<(String, String)>) {
-        let slice = self.slice(asked.action, asked.request.resource.kind.as_str());
-        let mut errors: BTreeSet<(String, String)> = slice.broken.iter().cloned().collect();
-        let mut ids = BTreeSet::new();
-        for set in slice.sets(&ask.named, &asked.request.context) {
-            let response = authorizer.is_authorized(&ask.asked, set, &ask.entities);
-            ids.extend(response.diagnostics().reason().map(ToString::to_string));
-            errors.extend(response.diagnostics().errors().map(evaluation_error));
-        }
+    ) -> (Judged<'_>, BTreeMap<String, Failed>) {
+        let Request { resource, context, .. } = asked.request;
+        let slice = self.slice(asked.action, resource.kind.as_str());
+        let of_kind = said
+            .entry((asked.action, resource.kind, context))
+            .or_insert_with(|| Said::about(ask, context, &slice.of_kind));
+        let of_resource = Said::about(ask, context, &slice.of_resource);
         let mut judged = Judged::default();
-        for rule in ids.iter().filter_map(|id| self.rule(id)) {
+        for rule in of_kind.speak.union(&of_resource.speak).filter_map(|id| self.rule(id)) {
             match rule.policy().map(cedar_policy::Policy::effect) {
                 Ok(Effect::Permit) => judged.permits.push(rule),
                 Ok(Effect::Forbid) | Err(_) => judged.forbids.push(rule),
             }
         }
-        (judged, errors)
+        let mut failed = of_kind.fail.clone();
+        failed.extend(of_resource.fail);
+        failed
+            .extend(slice.broken.iter().map(|(id, why)| (id.clone(), Failed { why: why.clone(), at: None })));
+        (judged, failed)
     }
 
     /// Nothing permits it: who may, and who could change that.
@@ -225,11 +264,8 @@ impl Policies {
         let with = |wanted: &dyn Fn(&str) -> bool| {
             let members = roles.members.iter().filter(|(role, _)| wanted(role.as_str()));
             let users: BTreeSet<&String> = members.flat_map(|(_, members)| members).collect();
-            let some: Vec<String> =
-                users.iter().take(USERS_MAX).map(|user| format!("`{}`", shown(user, 80))).collect();
-            let more = users.len().saturating_sub(USERS_MAX);
-            let rest = if more > 0 { format!(" and {more} more") } else { String::new() };
-            (!some.is_empty()).then(|| format!("{}{rest}", some.join(", ")))
+            let user = |user: &String| format!("`{}`", shown(user, 80));
+            (!users.is_empty()).then(|| listed(users, USERS_MAX, user))
         };
         let may = with(&|role| able.contains(role)).map(|users| format!("ask {users}, who may"));
         let gives = with(&|role| role == "policy-author")
@@ -242,18 +278,26 @@ impl Policies {
     }
 }
 
-/// The id of a policy that cannot be evaluated, and why.
-fn evaluation_error(error: &cedar_policy::AuthorizationError) -> (String, String) {
-    let words = error.to_string();
-    let cedar_policy::AuthorizationError::PolicyEvaluationError(evaluation) = error;
-    let why = words.split_once("`: ").map_or(words.as_str(), |(_, why)| why);
-    (evaluation.policy_id().to_string(), why.to_owned())
+impl Said {
+    fn about(ask: &Ask, context: &BTreeMap<String, Value>, index: &Index) -> Self {
+        let authorizer = Authorizer::new();
+        let mut said = Self::default();
+        for set in index.sets(&ask.named, context) {
+            let response = authorizer.is_authorized(&ask.asked, set, &ask.entities);
+            said.speak.extend(response.diagnostics().reason().map(ToString::to_string));
+            said.fail.extend(response.diagnostics().errors().map(evaluation_error));
+        }
+        said
+    }
 }
 
-fn unevaluated(asked: &Asked<'_>, (id, why): (String, String)) -> Reason {
-    let message = format!("the policy `{id}` cannot be evaluated: {why}");
-    let advice = "correct the policy, or have it corrected; `aseptic policy check` shows what is the matter";
-    reason(asked, "policy/error", message, advice.to_owned())
+/// The id of a policy that cannot be evaluated, and why.
+fn evaluation_error(error: &cedar_policy::AuthorizationError) -> (String, Failed) {
+    let words = error.to_string();
+    let cedar_policy::AuthorizationError::PolicyEvaluationError(evaluation) = error;
+    let why = words.split_once("`: ").map_or(words.as_str(), |(_, why)| why).to_owned();
+    let label = evaluation.inner().labels().and_then(|mut labels| labels.next());
+    (evaluation.policy_id().to_string(), Failed { why, at: label.map(|label| (label.offset(), label.len())) })
 }
 
 fn reason(asked: &Asked<'_>, rule: &str, message: String, advice: String) -> Reason {
@@ -272,6 +316,33 @@ fn reason(asked: &Asked<'_>, rule: &str, message: String, advice: String) -> Rea
 }
 
 impl Policies {
+    fn unevaluated(&self, asked: &Asked<'_>, id: &str, failed: &Failed) -> Reason {
+        let message = format!("the policy `{id}` cannot be evaluated: {}", failed.why);
+        let advice = match self.rule(id) {
+            Some(rule) if !rule.is_shipped() => {
+                format!(
+                    "correct {}, or ask who wrote it; until then it denies",
+                    self.place_in(rule, failed.at)
+                )
+            }
+            _ => "this is a defect of aseptic: the policy is a shipped one".to_owned(),
+        };
+        reason(asked, "policy/error", message, advice)
+    }
+
+    /// What a policy says at a place that Cedar names, and where that is; where the policy is, if Cedar names none.
+    fn place_in(&self, rule: &Rule, at: Option<(usize, usize)>) -> String {
+        let text = self.document().files.get(&rule.path).map_or("", String::as_str);
+        let Some((offset, length)) = at.filter(|_| matches!(rule.body, Body::Text(_))) else {
+            return format!("the policy at {}", self.place_of(rule));
+        };
+        let start = rule.byte(offset);
+        let Place { line, column, .. } = Place::of(text, start..start);
+        let said = text.get(start..start + length).unwrap_or_default();
+        let said = said.split_whitespace().collect::<Vec<_>>().join(" ");
+        format!("`{}` at {}:{line}:{column}", shown(&said, SAID_CHARS_MAX), rule.path)
+    }
+
     /// The words of a policy that forbids a request.
     fn said(&self, asked: &Asked<'_>, rule: &Rule) -> Reason {
         let annotation = |key: &str| rule.policy().ok().and_then(|policy| policy.annotation(key));

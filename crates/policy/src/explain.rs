@@ -4,8 +4,8 @@ use aseptic_model::{Decision, Digest, Outcome, REASONS_MAX, Reason};
 use serde::{Deserialize, Serialize};
 
 use crate::decide::Judged;
-use crate::problem::Place;
-use crate::rule::Rule;
+use crate::read::problem::Place;
+use crate::read::rule::Rule;
 use crate::{Policies, Question, Request};
 
 /// Version tag of [`Explanation`].

@@ -1,27 +1,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use aseptic_model::{
-    Code, Decision, Digest, Environment, Grant, Host, Input, InputSource, Keep, Limits, Object, Outcome,
-    PLAN_FORMAT, Plan,
-};
+use aseptic_model::{Code, Decision, Digest, Grant, Input, InputSource, Keep, Limits, Object, Outcome, Plan};
 use proptest::prelude::*;
 
 use super::*;
+use crate::ask::requests::requests;
 
 mod acts;
 
 fn decide(plan: &Plan, facts: &Facts) -> Decision {
     let policies = Policies::parse(PolicyDocument::new(BTreeMap::new())).unwrap();
-    let question = Question {
-        format: QUESTION_FORMAT.to_owned(),
-        policy: policies.digest(),
-        plan: plan.digest().unwrap(),
-        project: plan.project.clone(),
-        principal: Principal { user: "ada".to_owned(), roles: [Role::Owner].into(), ..Principal::default() },
-        requests: requests(plan, facts, policies.settings()),
-        risk: None,
-    };
-    policies.decide(&question)
+    let ada = Principal { user: "ada".to_owned(), roles: [Role::Owner].into(), ..Principal::default() };
+    policies.decide(&policies.ask((plan, plan.digest().unwrap()), facts, ada))
 }
 
 fn digest(seed: u8) -> Digest {
@@ -37,11 +27,6 @@ fn plan() -> Plan {
     let dataset = InputSource::Dataset { name: "digits".parse().unwrap(), version: 3 };
     let artifact = InputSource::Artifact { run: "000000000001".parse().unwrap(), path: None };
     Plan {
-        format: PLAN_FORMAT.to_owned(),
-        project: "vision".parse().unwrap(),
-        experiment: None,
-        command: vec!["true".to_owned()],
-        params: BTreeMap::new(),
         code: Some(Code {
             snapshot: digest(0),
             files: 1,
@@ -49,25 +34,12 @@ fn plan() -> Plan {
             git_commit: None,
             labels: BTreeSet::new(),
         }),
-        environment: Environment {
-            python: None,
-            variables: BTreeMap::new(),
-            host: Host { kernel: String::new(), architecture: String::new(), cpu: String::new() },
-        },
         inputs: BTreeMap::from([
             ("train".parse().unwrap(), input(dataset, 1)),
             ("model".parse().unwrap(), input(artifact, 2)),
         ]),
-        network: BTreeSet::new(),
         limits: Limits { memory_bytes: Some(1), cpus: Some(1), scratch_bytes: Some(1), ..Limits::default() },
-        accept: BTreeSet::new(),
-        gpus: None,
-        ports: None,
-        clock: aseptic_model::Clock::Host,
-        observe_network: false,
-        labels: BTreeSet::new(),
-        keep: Keep::Everything,
-        policy: None,
+        ..Plan::bare("vision".parse().unwrap(), vec!["true".to_owned()])
     }
 }
 
@@ -270,5 +242,47 @@ proptest! {
             prop_assert!(before.outcome == Outcome::Allow || after.outcome == Outcome::Deny);
             prop_assert!(before.reasons.len() <= after.reasons.len());
         }
+    }
+}
+
+/// Settings of now decide whether a plan of then lets too many metrics leave it.
+#[test]
+fn a_restated_question_has_the_bound_of_the_new_settings() {
+    let held_out = ["holdout".parse().unwrap()].into();
+    let mut plan = plan();
+    plan.inputs.get_mut(&"train".parse().unwrap()).unwrap().labels = held_out;
+    plan.keep = Keep::Metrics;
+    plan.limits.outputs_bytes = Some(1 << 20);
+    let facts = Facts {
+        enforced_limits: facts().enforced_limits.into_iter().chain(["outputs"]).collect(),
+        evaluations: [("train".parse().unwrap(), 1)].into(),
+        ..facts()
+    };
+    for (planned, then, now) in [(20, 30, 10), (20, 10, 30), (20, 20, 20), (20, 10, 15)] {
+        plan.limits.metrics_bytes = Some(planned);
+        let of = |metrics_bytes| Settings { metrics_bytes, ..Settings::default() };
+        let policies = Policies::parse(PolicyDocument::new(BTreeMap::new())).unwrap();
+        let question = |settings: &Settings| Question {
+            format: QUESTION_FORMAT.to_owned(),
+            policy: policies.digest(),
+            plan: plan.digest().unwrap(),
+            project: plan.project.clone(),
+            principal: policies.principal("ada", true),
+            requests: requests(&plan, &facts, settings),
+            risk: None,
+        };
+        let anew = question(&of(now));
+        let restated = policies.restate_as(&question(&of(then)), anew.principal.clone(), &of(now));
+        assert_eq!(restated, anew, "{planned} {then} {now}");
+        let rules: Vec<_> = policies.decide(&restated).reasons.into_iter().map(|one| one.rule).collect();
+        assert_eq!(rules.contains(&"holdout/outputs".to_owned()), planned > now, "{rules:?}");
+        // Of a plan without a limit, no setting changes anything.
+        let mut unlimited = question(&of(then));
+        unlimited.requests.iter_mut().for_each(|request| drop(request.shown.remove("metricsPlanned")));
+        let kept = policies.restate_as(&unlimited, anew.principal.clone(), &of(now));
+        let bounded = |question: &Question| {
+            question.requests.iter().find_map(|request| request.context.get("bounded").cloned())
+        };
+        assert_eq!(bounded(&kept), bounded(&unlimited));
     }
 }

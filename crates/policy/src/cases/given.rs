@@ -2,23 +2,24 @@
 //! inputs has it, on a host that can do everything.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use aseptic_model::spec::set_limit;
 use aseptic_model::{
-    Clock, Code, Digest, Environment, ExperimentName, Gpus, Grant, Host, Input, InputName, InputRef,
-    InputSource, Keep, Label, Limits, Object, PLAN_FORMAT, Plan, Python,
+    ByteSize, Code, Digest, Environment, ExperimentName, Gpus, Grant, Host, Input, InputName, InputRef,
+    InputSource, Keep, Label, Limits, Object, Plan, Python,
 };
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{PROBLEMS_MAX, Source};
+use super::File;
 use crate::{
-    Egress, Facts, InQuarantine, Policies, Principal, Problem, QUESTION_FORMAT, Question, Settings, requests,
-    risk,
+    Egress, Facts, InQuarantine, Policies, Principal, QUESTION_BYTES_MAX, Question, Settings, question_bytes,
 };
 
 /// What a plan may go without where the host cannot enforce it, if it says so.
-pub const ACCEPTABLE: [&str; 4] = ["landlock", "memory", "cpus", "scratch"];
+pub const ACCEPTABLE: [&str; 7] =
+    ["landlock", "memory", "cpus", "scratch", "connections", "traffic", "bandwidth"];
 
 /// Limits that some host cannot enforce.
 const LIMITS: [&str; 10] = [
@@ -112,42 +113,30 @@ fn made_up(name: &str) -> Digest {
     Digest::of(format!("a case of policy tests: {name}").as_bytes())
 }
 
-impl Source<'_> {
-    pub(super) fn given(&self, plan: PlanText, facts: FactsText) -> Result<Given, Vec<Problem>> {
-        let mut problems = Vec::new();
+impl File<'_> {
+    /// The plan and the facts of the case whose name stands at `name`.
+    pub(super) fn given(&mut self, name: Range<usize>, plan: PlanText, facts: FactsText) -> Given {
         let mut inputs = BTreeMap::new();
         let mut evaluations = BTreeMap::new();
         for (name, text) in plan.data {
-            if problems.len() >= PROBLEMS_MAX {
-                break;
-            }
             evaluations.extend(text.evaluations.map(|count| (name.clone(), count)));
-            match self.input(&name, text) {
-                Ok(input) => drop(inputs.insert(name, input)),
-                Err(problem) => problems.push(problem),
-            }
+            let input = self.input(&name, text);
+            inputs.extend(input.map(|input| (name, input)));
         }
         let mut limits = Limits::default();
-        // There are fewer limits than this, so that one of so many is wrong.
-        for (key, text) in plan.limits.iter().take(PROBLEMS_MAX) {
+        for (key, text) in &plan.limits {
             if let Err(why) = set_limit(&mut limits, key, text.get_ref()) {
-                problems.push(self.problem(text.span(), format!("`{key}`: {why}"), "see `docs/spec.md`"));
+                self.source.problem(text.span(), format!("`{key}`: {why}"), "see `docs/spec.md`");
             }
         }
         let gpus = plan.gpus.and_then(|text| {
-            let wrong = |error: aseptic_model::GpusError| {
-                problems.push(self.problem(text.span(), error.to_string(), "write it as `--gpu` takes it"));
-            };
-            text.get_ref().parse::<Gpus>().map_err(wrong).ok()
+            let gpus = text.get_ref().parse::<Gpus>();
+            gpus.map_err(|error| self.source.problem(text.span(), error, "write it as `--gpu` takes it")).ok()
         });
         let code =
             Code { snapshot: made_up("code"), files: 1, bytes: 1, git_commit: None, labels: BTreeSet::new() };
         let plan = Plan {
-            format: PLAN_FORMAT.to_owned(),
-            project: self.project.clone(),
             experiment: plan.experiment,
-            command: vec!["true".to_owned()],
-            params: BTreeMap::new(),
             code: (!plan.no_code).then_some(code),
             environment: environment(plan.python),
             inputs,
@@ -155,18 +144,23 @@ impl Source<'_> {
             limits,
             accept: plan.accept,
             gpus,
-            ports: None,
-            clock: Clock::Host,
             observe_network: plan.observe,
             labels: plan.labels,
             keep: plan.keep,
-            policy: None,
+            ..Plan::bare(self.project.clone(), vec!["true".to_owned()])
         };
-        let facts = self.facts(&plan, facts, evaluations, &mut problems);
-        if problems.is_empty() { Ok(Given { plan, facts }) } else { Err(problems) }
+        let bytes = question_bytes(&plan);
+        if bytes > QUESTION_BYTES_MAX {
+            let (bytes, most) = (ByteSize(bytes), ByteSize(QUESTION_BYTES_MAX));
+            let message =
+                format!("the policies would be asked {bytes}, and at most {most} are asked at once");
+            self.source.problem(name, message, "name fewer labels or destinations");
+        }
+        let facts = self.facts(&plan, facts, evaluations);
+        Given { plan, facts }
     }
 
-    fn input(&self, name: &InputName, text: InputText) -> Result<Input, Problem> {
+    fn input(&mut self, name: &InputName, text: InputText) -> Option<Input> {
         let InputText { from, labels, .. } = text;
         let source = match from.get_ref() {
             InputRef::Dataset { name, version } => {
@@ -174,41 +168,29 @@ impl Source<'_> {
             }
             InputRef::Artifact { run, path } => {
                 let Some(id) = run.as_id() else {
-                    let message = format!("`{run}` is no id of a run");
-                    return Err(self.problem(
-                        from.span(),
-                        message,
-                        "name a run of a case by a whole id, such as \
-                                            `run:000000000001/out/model`",
-                    ));
+                    let help = "name a run of a case by a whole id, such as `run:000000000001/out/model`";
+                    self.source.problem(from.span(), format!("`{run}` is no id of a run"), help);
+                    return None;
                 };
                 InputSource::Artifact { run: id, path: path.clone() }
             }
         };
-        Ok(Input { snapshot: made_up(&format!("data.{name}")), source, files: 1, bytes: 1, labels })
+        Some(Input { snapshot: made_up(&format!("data.{name}")), source, files: 1, bytes: 1, labels })
     }
 
-    fn facts(
-        &self,
-        plan: &Plan,
-        text: FactsText,
-        evaluations: BTreeMap<InputName, u64>,
-        problems: &mut Vec<Problem>,
-    ) -> Facts {
+    fn facts(&mut self, plan: &Plan, text: FactsText, evaluations: BTreeMap<InputName, u64>) -> Facts {
         let mut known: BTreeSet<String> = plan.inputs.keys().map(|name| format!("data.{name}")).collect();
         known.extend(plan.code.is_some().then(|| "code".to_owned()));
         let trees = known.clone();
-        let missing = self.elements(text.missing, problems, |one| trees.contains(one), "`code`, `data.NAME`");
+        let missing = self.elements(text.missing, |one| trees.contains(one), "`code`, `data.NAME`");
         let environment =
             |one: &str| ["environment", "host", "policy"].contains(&one) || one.starts_with("environment.");
         let any = "`code`, `data.NAME`, `environment`, `environment.PACKAGE`, `host`, `policy`";
-        let quarantined =
-            self.elements(text.quarantined, problems, |one| known.contains(one) || environment(one), any);
-        let unpinned =
-            self.elements(text.unpinned, problems, |one| known.contains(one) || environment(one), any);
+        let quarantined = self.elements(text.quarantined, |one| known.contains(one) || environment(one), any);
+        let unpinned = self.elements(text.unpinned, |one| known.contains(one) || environment(one), any);
         let unknown = |one: &str| LIMITS.contains(&one) || WALLS.contains(&one);
         let what = [&LIMITS[..], &WALLS[..]].concat().join("`, `");
-        let not_enforced = self.elements(text.not_enforced, problems, unknown, &format!("`{what}`"));
+        let not_enforced = self.elements(text.not_enforced, unknown, &format!("`{what}`"));
         let snapshots = plan.code.iter().map(|_| "code".to_owned()).chain(trees);
         Facts {
             present: snapshots.filter(|one| !missing.contains(one)).map(|one| made_up(&one)).collect(),
@@ -234,15 +216,14 @@ impl Source<'_> {
 
     /// The elements of a list, each of which must be known.
     fn elements(
-        &self,
+        &mut self,
         named: BTreeSet<Spanned<String>>,
-        problems: &mut Vec<Problem>,
         is_known: impl Fn(&str) -> bool,
         known: &str,
     ) -> BTreeSet<String> {
-        for one in named.iter().filter(|one| !is_known(one.get_ref())).take(PROBLEMS_MAX) {
+        for one in named.iter().filter(|one| !is_known(one.get_ref())) {
             let message = format!("`{}` is nothing that the plan of this case has", one.get_ref());
-            problems.push(self.problem(one.span(), message, &format!("name one of {known}")));
+            self.source.problem(one.span(), message, format!("name one of {known}"));
         }
         named.into_iter().map(Spanned::into_inner).collect()
     }
@@ -268,16 +249,8 @@ impl Given {
         principal: Principal,
         settings: &Settings,
     ) -> Question {
-        let requests = requests(&self.plan, &self.facts, settings);
-        Question {
-            format: QUESTION_FORMAT.to_owned(),
-            policy: policies.digest(),
-            plan: self.plan.digest().unwrap_or_else(|_| made_up("plan")), // It has no parameter, so it has a digest.
-            project: self.plan.project.clone(),
-            principal,
-            risk: Some(risk(&requests)),
-            requests,
-        }
+        let digest = self.plan.digest().unwrap_or_else(|_| made_up("plan")); // It has no parameter, so it has a digest.
+        policies.ask_with((&self.plan, digest), &self.facts, principal, settings)
     }
 }
 

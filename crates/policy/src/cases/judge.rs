@@ -35,7 +35,7 @@ impl Case {
                 let recorded = recorded?;
                 let principal = match self.who.names_somebody() {
                     true => self.who.principal(policies),
-                    false => policies.restate(recorded).principal,
+                    false => policies.principal(&recorded.principal.user, true),
                 };
                 policies.restate_as(recorded, principal, &settings)
             }

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::read::problem::PROBLEMS_MAX;
 use crate::{Policies, PolicyDocument, Principal, Role, Settings};
 
 const OWN: &str = "@id(\"lab/no-network\")\n@message(\"this lab has no network\")\n@advice(\"import it as a dataset\")\n\
@@ -151,6 +152,11 @@ fn a_file_is_bounded() {
     let last = (0..CASES_MAX).map(|one| format!("[[case]]\nname = \"{one}\"\nexpect.outcome = \"deny\"\n"));
     let cases = parse(&last.collect::<String>()).unwrap().cases;
     assert_eq!(cases.last().unwrap().line, 3 * CASES_MAX);
+    let list = |of: &str| (0..5_000).map(|one| format!("\"{of}{one}\"")).collect::<Vec<_>>().join(",");
+    let asked = format!("plan.labels = [{}]\nplan.network = [{}]\n", list("l"), list("192.0.2.1:1"));
+    let problems = parse(&format!("[[case]]\nname = \"a\"\n{asked}expect.outcome = \"deny\"\n")).unwrap_err();
+    assert!(problems[0].message.contains("16.0 MiB are asked at once"), "{problems:?}");
+    assert_eq!(problems[0].line, 3);
     let other = Cases::parse("a", "format = \"aseptic.policy-tests/2\"\n", &project).unwrap_err();
     assert!(other[0].help.contains("aseptic.policy-tests/1"));
 }

@@ -1,6 +1,8 @@
 use super::*;
 use crate::Severity;
 
+mod settings;
+
 fn document<const N: usize>(files: [(&str, &str); N]) -> PolicyDocument {
     PolicyDocument::new(files.map(|(path, text)| (path.to_owned(), text.to_owned())).into())
 }
@@ -24,7 +26,28 @@ fn assert_problem(text: &str, at: (usize, usize, usize), message: &str, help: &s
 
 #[test]
 fn the_shipped_policies_have_no_problem() {
-    assert_eq!(rendered(&document([])), "");
+    assert_eq!(super::problems(&document([]), Which::All), []);
+    assert!(document([]).has_this_base());
+    let mut other = document([]);
+    other.files.insert("base/more.cedar".to_owned(), "permit (principal, action, resource);".to_owned());
+    assert!(!other.has_this_base());
+    assert_ne!(rendered(&other), "");
+}
+
+#[test]
+fn leaving_out_the_shipped_ones_leaves_out_no_problem_of_the_project() {
+    let link = "format = 'aseptic.settings/1'\n[[link]]\nid = 'own/x'\ntemplate = 'dataset/closed'\nresource = 'Host::\"x\"'\n";
+    for (path, text) in [
+        ("policy/own.cedar", "@id(\"own/x\") forbid (principal, action == Action::\"Mont\", resource);"),
+        ("policy/own.cedar", "@id(\"own/x\") @message(\"{nothing}\") forbid (principal, action, resource);"),
+        ("policy/own.cedar", "@id(\"role/x\") forbid (principal, action, resource);"),
+        ("policy/settings.toml", link),
+    ] {
+        let document = document([(path, text)]);
+        let found = super::problems(&document, Which::All);
+        assert!(!found.is_empty(), "{text}");
+        assert_eq!(super::problems(&document, Which::OfProject), found, "{text}");
+    }
 }
 
 #[test]
@@ -62,13 +85,68 @@ fn what_the_schema_does_not_know_is_named_with_the_nearest() {
     let [problem] = check(&document).try_into().unwrap();
     assert_eq!(
         problem.render(&document),
-        "error: attribute `presnt` in context for Action::\"Mount\" not found\n \
+        "error: `presnt` is not in the context of `Action::\"Mount\"`\n \
          --> policy/own.cedar:3:8\n  \
            |\n\
          3 | when { context.presnt };\n  \
            |        ^^^^^^^^^^^^^^\n  \
            = help: did you mean `present`?\n"
     );
+}
+
+/// Cedar says it for each of the thirty actions that there are.
+#[test]
+fn what_no_action_or_only_some_actions_have_is_said_once() {
+    let policy =
+        |condition: &str| format!("@id(\"own/x\")\nforbid (principal, action, resource)\n{condition}");
+    let others = |action: &str, more: usize| {
+        format!(
+            "is not in the context of `Action::\"{action}\"` and of {more} others that the policy speaks of"
+        )
+    };
+    let actions = Reading::of(&document([])).shapes.0.len();
+    assert_problem(
+        &policy("when { context.rsk > 3 };"),
+        (3, 8, 11),
+        &format!("`rsk` {}", others("Accept", actions - 1)),
+        "did you mean `risk`?",
+    );
+    assert_problem(
+        &policy("when { context.risk > 3 };"),
+        (3, 8, 12),
+        &format!("`risk` {}", others("Accept", actions - 2)),
+        "name the actions that have it, which are `Action::\"Start\"`, or begin with `context has risk &&`",
+    );
+    assert_eq!(problems(&policy("when { context has risk && context.risk > 3 };")), []);
+    let two = "@id(\"own/x\")\nforbid (principal, action in [Action::\"View\", Action::\"Stop\"], resource) when { context.a };";
+    assert_problem(
+        two,
+        (2, 81, 9),
+        "`a` is not in the context of `Action::\"Stop\"` and of another action that the policy speaks of",
+        "name the action; `docs/policy.md` lists the context of each",
+    );
+}
+
+#[test]
+fn a_quote_that_is_missing_is_named_where_it_is_missing() {
+    let rest = "forbid (principal, action, resource);\n@id(\"own/y\") forbid (principal, action, resource);";
+    let text = format!("@id(\"own/x\")\n@message(\"世界)\n@advice(\"a\")\n{rest}");
+    assert_problem(&text, (2, 10, 4), "this text has no end", "end it with `\"`");
+    let last = "@id(\"own/x\") forbid (principal, action, resource) when { principal == User::\"ada };";
+    assert_problem(last, (1, 77, 7), "this text has no end", "end it with `\"`");
+    assert_problem(
+        "@id(\"own/x\")\r\n\t@advice(\"a\\qb\") forbid (principal, action, resource);\r\n",
+        (2, 12, 2),
+        "the input `\\q` is not a valid escape",
+        "write `\\\\` for a backslash, `\\\"` for a quote",
+    );
+    assert_problem(
+        "\u{feff}@id(\"own/x\") forbid (principal, action, resource);",
+        (1, 1, 1),
+        "the file begins with a byte order mark",
+        "save the file as UTF-8 without it",
+    );
+    assert_eq!(problems("@id(\"own/x\") @message(\"two\nlines\") forbid (principal, action, resource);"), []);
 }
 
 #[test]
@@ -252,80 +330,8 @@ fn what_is_allowed_to_be_deep_can_be_read() {
         let _ = check(&document);
         if let Ok(policies) = crate::Policies::parse(document) {
             let project = "p".parse().unwrap();
-            let _ = policies.allows(&crate::Principal::default(), Act::View, &project, None);
+            let _ =
+                policies.allows(&crate::Principal::default(), Act::View, &project, &crate::About::default());
         }
     }
-}
-
-#[test]
-fn settings_are_read_strictly() {
-    let found = |text: &str| -> Vec<(usize, usize, String, String)> {
-        let text = format!("format = \"aseptic.settings/1\"\n{text}");
-        let found = check(&document([("policy/settings.toml", &text)])).into_iter();
-        found.map(|one| (one.line, one.column, one.message, one.help)).collect()
-    };
-    assert_eq!(found(""), []);
-    assert_eq!(
-        found(
-            "strict = true\n[labels.clinical]\nhosts = [\"example.org:443\"]\n[holdout]\nevaluations = 3\nmetrics_bytes = 1000"
-        ),
-        []
-    );
-    assert_eq!(
-        found("stict = true"),
-        [(2, 1, "unknown key `stict` in the settings".to_owned(), "did you mean `strict`?".to_owned())]
-    );
-    assert_eq!(found("strict = 1")[0].1, 10);
-    assert_eq!(found("[labels.clinical]\nhost = []")[0].3, "did you mean `hosts`?");
-    assert_eq!(found("[labels.\"A B\"]\n")[0].0, 2);
-    assert!(found("[labels.a]\nhosts = [\"nowhere\"]")[0].2.starts_with("`hosts`: "));
-    assert_eq!(found("[holdout]\nmetrics_bytes = 100000000000")[0].2, "these are too many bytes for metrics");
-    assert!(!found("[holdout]\nevaluations = -1").is_empty());
-    assert_eq!(found("x = ").len(), 1);
-    assert!(found(&"[".repeat(100_000)).len() == 1);
-    assert!(found(&(0..10_000).map(|n| format!("k{n} = 1\n")).collect::<String>()).len() <= PROBLEMS_MAX);
-    let none = check(&document([("policy/settings.toml", "strict = true")]));
-    assert_eq!(none[0].message, "the settings have no `format`");
-}
-
-#[test]
-fn links_are_read_strictly() {
-    let first = |link: &str| {
-        let text = format!("format = \"aseptic.settings/1\"\n\n[[link]]\n{link}");
-        let problem = check(&document([("policy/settings.toml", &text)])).remove(0);
-        (problem.line, problem.message, problem.help)
-    };
-    let said = |link: &str| first(link).1;
-    assert_eq!(
-        first("id = 'own/x'"),
-        (3, "a link has no `template`".to_owned(), "add `template`".to_owned())
-    );
-    assert_eq!(
-        first("id = 'own/x'\ntemplate = 'dataset/close'\nresource = 'Dataset::\"d\"'"),
-        (3, "there is no template `dataset/close`".to_owned(), "did you mean `dataset/closed`?".to_owned())
-    );
-    assert_eq!(
-        said("id = 'own/x'\ntemplate = 'dataset/closed'"),
-        "the template `dataset/closed` needs a `resource`"
-    );
-    let closed = "template = 'dataset/closed'\nresource = 'Dataset::\"d\"'\n";
-    assert_eq!(
-        said(&format!("id = 'own/x'\n{closed}principal = 'User::\"a\"'")),
-        "the template `dataset/closed` takes no `principal`"
-    );
-    assert_eq!(said(&format!("id = 'run/x'\n{closed}")), "ids of the group `run` are of shipped policies");
-    assert_eq!(
-        said(&format!("id = 'own/x'\n{closed}[[link]]\nid = 'own/x'\n{closed}")),
-        "there are two policies `own/x`"
-    );
-    let with =
-        |value: &str| said(&format!("id = 'own/x'\ntemplate = 'dataset/closed'\nresource = '''{value}'''"));
-    assert_eq!(with("d"), "`resource` is `d`, which names nothing");
-    assert_eq!(with("Nothing::\"d\""), "`resource` cannot be a `Nothing`");
-    assert!(with(&"(".repeat(900)).contains("nothing that can be named"));
-    assert!(
-        with("Gpu::\"d\"").contains("`own/x`"),
-        "a link that can never apply is a problem: {}",
-        with("Gpu::\"d\"")
-    );
 }

@@ -156,7 +156,12 @@ fn what_no_policy_permits_says_who_may() {
 #[test]
 fn a_default_denial_names_who_to_ask() {
     let mut policies = policies(FORBID);
-    let decision = policies.allows(&principal(&[Role::Viewer]), Act::Share, &"vision".parse().unwrap(), None);
+    let decision = policies.allows(
+        &principal(&[Role::Viewer]),
+        Act::Share,
+        &"vision".parse().unwrap(),
+        &About::default(),
+    );
     assert_eq!(decision.outcome, Outcome::Deny);
     assert!(decision.reasons[0].advice.starts_with("ask who owns the state directory"));
     let members = [
@@ -164,7 +169,12 @@ fn a_default_denial_names_who_to_ask() {
         (Role::PolicyAuthor, ["eve".to_owned()].into()),
     ];
     policies.set_roles(crate::Roles { members: members.into(), ..crate::Roles::default() });
-    let decision = policies.allows(&principal(&[Role::Viewer]), Act::Share, &"vision".parse().unwrap(), None);
+    let decision = policies.allows(
+        &principal(&[Role::Viewer]),
+        Act::Share,
+        &"vision".parse().unwrap(),
+        &About::default(),
+    );
     let [reason] = decision.reasons.try_into().unwrap();
     assert_eq!(
         reason.message,
@@ -196,6 +206,9 @@ fn a_policy_that_cannot_be_evaluated_denies() {
     let [reason] = decision.reasons.try_into().unwrap();
     assert_eq!(reason.rule, "policy/error");
     assert!(reason.message.starts_with("the policy `own/broken` cannot be evaluated: "), "{reason:?}");
+    let place =
+        "correct `context.nothing` at policy/own.cedar:1:82, or ask who wrote it; until then it denies";
+    assert_eq!(reason.advice, place);
     assert_eq!(asked(&policies, &[Role::Owner], vec![mount(&policies, "digits")]).outcome, Outcome::Allow);
 }
 
@@ -247,7 +260,9 @@ fn acts_are_decided_by_roles() {
         "@id(\"own/freeze\") @message(\"`{object}` is frozen\") forbid (principal, action == Action::\"Label\", resource) when { context.object like \"frozen*\" };",
     );
     let project = "vision".parse().unwrap();
-    let allows = |role, act, object| policies.allows(&principal(&[role]), act, &project, object).outcome;
+    let about = |object: Option<&str>| About::object(object.unwrap_or_default());
+    let allows =
+        |role, act, object| policies.allows(&principal(&[role]), act, &project, &about(object)).outcome;
     assert_eq!(allows(Role::Viewer, Act::View, None), Outcome::Allow);
     assert_eq!(allows(Role::Viewer, Act::Erase, Some("run:1")), Outcome::Deny);
     assert_eq!(allows(Role::DataSteward, Act::Label, Some("digits@1")), Outcome::Allow);
@@ -255,7 +270,8 @@ fn acts_are_decided_by_roles() {
     for act in Act::ALL {
         assert_eq!(allows(Role::Owner, act, None), Outcome::Allow, "{act}");
     }
-    let decision = policies.allows(&principal(&[Role::Owner]), Act::Label, &project, Some("frozen\u{1b}[2J"));
+    let decision =
+        policies.allows(&principal(&[Role::Owner]), Act::Label, &project, &About::object("frozen\u{1b}[2J"));
     assert_eq!(decision.reasons[0].message, "`frozen\\u{1b}[2J` is frozen");
 }
 
@@ -285,8 +301,8 @@ fn a_link_forbids_what_it_names() {
     assert_eq!(policies.place("own/faces").as_deref(), Some("policy/settings.toml:8"));
     let bob = Principal { user: "bob".to_owned(), ..principal(&[Role::Owner]) };
     let project = "vision".parse().unwrap();
-    assert_eq!(policies.allows(&bob, Act::View, &project, None).outcome, Outcome::Allow);
-    assert_eq!(policies.allows(&bob, Act::Label, &project, None).reasons[0].rule, "own/readers");
+    assert_eq!(policies.allows(&bob, Act::View, &project, &About::default()).outcome, Outcome::Allow);
+    assert_eq!(policies.allows(&bob, Act::Label, &project, &About::default()).reasons[0].rule, "own/readers");
 }
 
 /// Every policy that is shipped speaks of the actions that were found before it was parsed.

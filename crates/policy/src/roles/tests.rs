@@ -1,22 +1,26 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::PolicyError;
+use crate::Problem;
 
 fn file(groups: &str, roles: &str) -> String {
     let head = "format = \"aseptic.roles/1\"\nsigner = \"ada+00000000+key\"\n";
     format!("{head}[groups]\n{groups}\n[roles]\npolicy-author = [\"pat\"]\n{roles}\n")
 }
 
-/// `LINE:COLUMN: message; help`.
+/// Each problem as `LINE:COLUMN: message; help`.
+fn problems(text: &str) -> Vec<String> {
+    let said = |problem: Problem| {
+        let Problem { path, line, column, message, help, .. } = problem;
+        assert_eq!(path, "policy/roles.toml");
+        format!("{line}:{column}: {message}; {help}")
+    };
+    Roles::parse(text).unwrap_err().into_iter().map(said).collect()
+}
+
+/// The first of [`problems`].
 fn refused(text: &str) -> String {
-    match Roles::parse(text) {
-        Ok(roles) => panic!("{text}: {roles:?}"),
-        Err(PolicyError::File { path, line, column, message, help }) => {
-            assert_eq!(path, "policy/roles.toml");
-            format!("{line}:{column}: {message}; {help}")
-        }
-    }
+    problems(text).remove(0)
 }
 
 #[test]
@@ -59,8 +63,11 @@ fn what_is_wrong_is_said_with_its_place() {
             "4:6: a group has users only; name the users of that group; a group is not part of another",
         ),
         (file("", "viewer = [\"ada\", \"ada\"]"), "7:18: `ada` is named twice; remove one of them"),
-        (file("", "viewer = [1]"), "7:11: `viewer`: expected a text; put it in quotes"),
-        (file("", "viewer = \"ada\""), "7:10: `viewer`: expected a list of names; write `[\"ada\"]`"),
+        (file("", "viewer = [1]"), "7:11: `viewer`: expected a text; correct the value; see `docs/roles.md`"),
+        (
+            file("", "viewer = \"ada\""),
+            "7:10: `viewer`: expected a list; correct the value; see `docs/roles.md`",
+        ),
         (
             file("", "viewer = [\"a\\u001bb\"]"),
             "7:11: `a\\u{1b}b` cannot be the name of a user; a name has 1 to 255 bytes without spaces, control characters and `:`",
@@ -68,9 +75,9 @@ fn what_is_wrong_is_said_with_its_place() {
         (file("", "[rolls]"), "7:2: unknown key `rolls` in the file; did you mean `roles`?"),
         (
             "format = \"x\"".to_owned(),
-            "1:10: the format is not `aseptic.roles/1`; use the version of aseptic that knows it, or correct the line",
+            "1:10: files of this format cannot be read; this version reads `aseptic.roles/1`",
         ),
-        ("".to_owned(), "1:1: the file has no `format`; add `format`; see `docs/roles.md`"),
+        ("".to_owned(), "1:1: the file has no `format`; begin with `format = \"aseptic.roles/1\"`"),
         (
             "format = \"aseptic.roles/1\"\nsigner = \"a b\"".to_owned(),
             "2:10: `signer` is no key; write the line that `aseptic role key FILE` prints",
@@ -87,6 +94,14 @@ fn what_is_wrong_is_said_with_its_place() {
     assert!(unfinished.starts_with("1:1"), "{unfinished}");
     assert!(refused(&"#".repeat(ROLES_BYTES_MAX + 1)).contains("at most"));
     assert!(refused(&format!("format = {}", "[".repeat(100_000))).starts_with("1:"));
+}
+
+#[test]
+fn everything_that_is_wrong_is_said() {
+    let text = "format = \"x\"\n[groups]\nlab = [1, \"\"]\n[roles]\nviewr = []\nviewer = [\"group:lib\", 2]\nmore = 1\n";
+    let places: Vec<_> =
+        problems(text).iter().map(|one| one.split(": ").next().unwrap().to_owned()).collect();
+    assert_eq!(places, ["1:10", "3:8", "3:11", "7:1", "6:24", "6:11", "5:1", "1:1"]);
 }
 
 #[test]

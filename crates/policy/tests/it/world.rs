@@ -5,12 +5,11 @@ use std::fmt::Write as _;
 use std::sync::LazyLock;
 
 use aseptic_model::{
-    Clock, Code, Decision, Digest, Environment, Gpus, Host, Input, InputName, InputSource, Keep, Limits,
-    Object, Outcome, PLAN_FORMAT, Plan, Python, Reason, RunId,
+    Code, Decision, Digest, Environment, Gpus, Input, InputName, InputSource, Keep, Limits, Object, Outcome,
+    Plan, Python, Reason, RunId,
 };
 use aseptic_policy::{
-    Egress, Facts, InQuarantine, Policies, PolicyDocument, Principal, QUESTION_FORMAT, Question, Role,
-    Settings, is_held_out, requests, risk,
+    Egress, Facts, InQuarantine, Policies, PolicyDocument, Principal, Question, Role, Settings, is_held_out,
 };
 
 pub(crate) static SHIPPED: LazyLock<Policies> =
@@ -54,33 +53,16 @@ fn empty() -> Plan {
         packages: Vec::new(),
     };
     Plan {
-        format: PLAN_FORMAT.to_owned(),
-        project: "digits".parse().unwrap(),
         experiment: Some("train".parse().unwrap()),
-        command: vec!["python".to_owned(), "train.py".to_owned()],
-        params: BTreeMap::new(),
         code: Some(code),
-        environment: Environment {
-            python: Some(python),
-            variables: BTreeMap::new(),
-            host: Host { kernel: String::new(), architecture: String::new(), cpu: String::new() },
-        },
-        inputs: BTreeMap::new(),
-        network: BTreeSet::new(),
+        environment: Environment { python: Some(python), ..Environment::default() },
         limits: Limits {
             memory_bytes: Some(1 << 30),
             cpus: Some(2),
             scratch_bytes: Some(1 << 30),
             ..Limits::default()
         },
-        accept: BTreeSet::new(),
-        gpus: None,
-        ports: None,
-        clock: Clock::Host,
-        observe_network: false,
-        labels: BTreeSet::new(),
-        keep: Keep::Everything,
-        policy: None,
+        ..Plan::bare("digits".parse().unwrap(), vec!["python".to_owned(), "train.py".to_owned()])
     }
 }
 
@@ -285,18 +267,8 @@ impl Case {
     }
 
     pub(crate) fn question(&self) -> Question {
-        let requests = requests(&self.plan, &self.facts, &self.settings);
-        let principal =
-            Principal { user: "ada".to_owned(), groups: BTreeSet::new(), roles: [self.role].into() };
-        Question {
-            format: QUESTION_FORMAT.to_owned(),
-            policy: SHIPPED.digest(),
-            plan: self.plan.digest().unwrap(),
-            project: self.plan.project.clone(),
-            principal,
-            risk: Some(risk(&requests)),
-            requests,
-        }
+        let ada = Principal { user: "ada".to_owned(), roles: [self.role].into(), ..Principal::default() };
+        SHIPPED.ask_with((&self.plan, self.plan.digest().unwrap()), &self.facts, ada, &self.settings)
     }
 
     pub(crate) fn decide(&self) -> Decision {

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use aseptic_model::{ByteSize, Grant, Label};
 
-use crate::labels::{NAMES_MAX, is_sensitive, kept_away, listed, setting};
+use crate::ask::labels::{NAMES_MAX, is_sensitive, kept_away, setting};
+use crate::ask::requests::too_many_metrics;
+use crate::text::listed;
 use crate::{Action, Policies, Principal, Question, Request, Role, Settings, Value, risk};
 
 impl Policies {
@@ -12,7 +14,7 @@ impl Policies {
     /// roles the user has are those of now.
     #[must_use]
     pub fn restate(&self, question: &Question) -> Question {
-        let principal = self.principal(&question.principal.user);
+        let principal = self.principal(&question.principal.user, true);
         self.restate_as(question, principal, self.settings())
     }
 
@@ -34,11 +36,16 @@ impl Policies {
         restated
     }
 
-    /// What `user` is: without a roles file, whoever owns the state.
-    fn principal(&self, user: &str) -> Principal {
+    /// What `user` is. Without a roles file, whoever `owns` the state directory is its owner, and nobody else is
+    /// anything: the administrator of the machine too.
+    #[must_use]
+    pub fn principal(&self, user: &str, owns: bool) -> Principal {
         match self.roles() {
             Some(roles) => roles.principal(user),
-            None => Principal { user: user.to_owned(), roles: [Role::Owner].into(), ..Principal::default() },
+            None => {
+                let roles = owns.then_some(Role::Owner).into_iter().collect();
+                Principal { user: user.to_owned(), roles, ..Principal::default() }
+            }
         }
     }
 }
@@ -59,6 +66,7 @@ fn set(request: &mut Request, settings: &Settings) {
     if let Some(most) = request.shown.get_mut("metricsMax") {
         *most = ByteSize(settings.metrics_bytes).exact();
     }
+    set_bound(request, settings);
     let (Some(Value::Set(labels)), true) =
         (request.context.get("labels"), request.context.contains_key("sensitive"))
     else {
@@ -75,6 +83,19 @@ fn set(request: &mut Request, settings: &Settings) {
     if request.context.get("sensitive") != Some(&names) {
         request.context.insert("sensitive".to_owned(), names);
         say(request, &sensitive);
+    }
+}
+
+/// Sets whether the plan lets no more metrics leave the run than these settings permit, where a limit of it decides
+/// that. Questions of earlier versions do not have the limit, and keep the answer of then.
+fn set_bound(request: &mut Request, settings: &Settings) {
+    let planned = request.shown.get("metricsPlanned").and_then(|planned| planned.parse().ok());
+    let (Some(planned), Some(bounded)) = (planned, request.context.get_mut("bounded")) else { return };
+    let unbounded = too_many_metrics(planned, settings);
+    *bounded = Value::Bool(unbounded.is_none());
+    request.shown.remove("unbounded");
+    if request.shown.contains_key("heldOut") {
+        request.shown.extend(unbounded.map(|why| ("unbounded".to_owned(), why)));
     }
 }
 

@@ -1,6 +1,9 @@
 //! What people do besides starting runs: each command is one of these acts.
 
+use std::collections::BTreeSet;
 use std::fmt;
+
+use aseptic_model::Label;
 
 /// Something that a command does, as an action of the policies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -136,6 +139,23 @@ impl Act {
             Self::Drill => "attack the walls of this machine",
             Self::EditPolicy => "put policies, settings or roles in force",
         }
+    }
+}
+
+/// What an act is about, as policies are told. The default is the project as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct About {
+    /// It, as an object is written, such as `run:8m3k…`; empty where that is the project.
+    pub object: String,
+    /// Its labels.
+    pub labels: BTreeSet<Label>,
+}
+
+impl About {
+    /// Something without labels.
+    #[must_use]
+    pub fn object(object: impl Into<String>) -> Self {
+        Self { object: object.into(), ..Self::default() }
     }
 }
 

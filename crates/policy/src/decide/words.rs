@@ -1,7 +1,6 @@
 //! What policies say, with the values of a request in it. Values are of whoever wrote the spec, and can be anything.
 
-use std::collections::BTreeSet;
-
+use crate::text::{listed, shown};
 use crate::{Request, Value};
 
 /// Most characters of a value in a message, so that a decision can be kept and read.
@@ -76,50 +75,7 @@ fn in_words(value: &Value) -> String {
         Value::Long(number) => number.to_string(),
         Value::Text(text) => shown(text, VALUE_CHARS_MAX),
         Value::Set(texts) if texts.is_empty() => "none".to_owned(),
-        Value::Set(texts) => listed(texts),
-    }
-}
-
-fn listed(texts: &BTreeSet<String>) -> String {
-    let some: Vec<String> =
-        texts.iter().take(ELEMENTS_MAX).map(|text| shown(text, VALUE_CHARS_MAX / 4)).collect();
-    match texts.len().saturating_sub(ELEMENTS_MAX) {
-        0 => some.join(", "),
-        more => format!("{} and {more} more", some.join(", ")),
-    }
-}
-
-/// `text` with nothing in it that moves a cursor, hides, or turns the direction of what is around it.
-pub(crate) fn visible(text: &str) -> String {
-    let mut visible = String::with_capacity(text.len());
-    for character in text.chars() {
-        if is_hidden(character) {
-            visible.extend(character.escape_unicode());
-        } else {
-            visible.push(character);
-        }
-    }
-    visible
-}
-
-/// Control characters, and format characters of Unicode that show nothing.
-pub(crate) fn is_hidden(character: char) -> bool {
-    character.is_control()
-        || matches!(character,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-}
-
-/// [`visible`], and at most so many characters.
-pub(crate) fn shown(text: &str, characters: usize) -> String {
-    shortened(&visible(&shortened(text, characters)), characters)
-}
-
-/// `text`, or its beginning.
-pub(crate) fn shortened(text: &str, characters: usize) -> String {
-    match text.char_indices().nth(characters) {
-        None => text.to_owned(),
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        Value::Set(texts) => listed(texts, ELEMENTS_MAX, |text| shown(text, VALUE_CHARS_MAX / 4)),
     }
 }
 

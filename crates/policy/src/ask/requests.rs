@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use aseptic_model::{Digest, Input, InputSource, Label, PLAN_FORMAT, Plan, ProjectName, escape_bytes};
 
-use crate::labels::{Origins, is_held_out, is_release_label, is_sensitive};
+use crate::ask::labels::{Origins, is_held_out, is_release_label, is_sensitive};
 use crate::{Action, Facts, InQuarantine, Kind, RISK_MAX, Request, Resource, Settings, Value, risk};
 
 mod enforce;
 mod leaves;
+
+pub(crate) use leaves::too_many_metrics;
 
 /// Most bytes of the question about a plan, so that it can be kept, and decided in seconds.
 pub const QUESTION_BYTES_MAX: u64 = 16 << 20;
@@ -39,7 +41,7 @@ pub fn question_bytes(plan: &Plan) -> u64 {
 /// The requests of `plan`, in a fixed order: the run, its code and inputs, environment, network, output, GPUs, and
 /// what cannot be enforced. Of a plan of another version only whether it may run: its elements may mean something else.
 #[must_use]
-pub fn requests(plan: &Plan, facts: &Facts, settings: &Settings) -> Vec<Request> {
+pub(crate) fn requests(plan: &Plan, facts: &Facts, settings: &Settings) -> Vec<Request> {
     let labels = plan.output_labels();
     let sensitive = labels.iter().filter(|label| is_sensitive(label, settings)).collect();
     let asked = Asked { plan, facts, settings, labels: &labels, sensitive, origins: Origins::of(plan) };
@@ -67,9 +69,21 @@ pub fn requests(plan: &Plan, facts: &Facts, settings: &Settings) -> Vec<Request>
         // Outputs to be given to others are that because of a label, wherever else something was said of them.
         let release = plan.labels.iter().find(|label| request.says("release") && is_release_label(label));
         let said = release.and_then(|label| facts.places.get(&format!("labels.{label}")));
-        request.at = said.or_else(|| facts.places.get(&request.element)).cloned();
+        let place = |name: &str| facts.places.get(name);
+        let near = || element_nearby(request).and_then(|name| place(&name));
+        request.at = said.or_else(|| place(&request.element)).or_else(near).cloned();
     }
     requests
+}
+
+/// The element that somebody named, of one that nobody names: who accepts that a wall is missing has said so, and code is
+/// there for a run.
+fn element_nearby(request: &Request) -> Option<String> {
+    match request.resource.kind {
+        Kind::Wall if request.says("accepted") => Some(format!("accept.{}", request.value)),
+        Kind::Code => Some("run".to_owned()),
+        _ => None,
+    }
 }
 
 struct Asked<'p> {

@@ -2,14 +2,14 @@
 
 use std::collections::HashMap;
 
-use aseptic_model::spec::nearest;
 use cedar_policy::{EntityUid, PolicyId, SlotId, Template};
 
-use crate::lex::pieces;
-use crate::reading::{POLICIES_MAX, Reading};
-use crate::rule::{Body, Rule};
-use crate::settings::SETTINGS_PATH;
-use crate::words::shortened;
+use crate::read::Reading;
+use crate::read::lex::pieces;
+use crate::read::policy::POLICIES_MAX;
+use crate::read::rule::{Body, Rule};
+use crate::read::settings::SETTINGS_PATH;
+use crate::text::{did_you_mean, quoted, shortened};
 use crate::{Kind, Link};
 
 impl Reading {
@@ -23,14 +23,7 @@ impl Reading {
             return;
         }
         let Some(template) = self.templates.get(&link.template) else {
-            let known = self.templates.keys().map(String::as_str);
-            let help = match nearest(&link.template, known) {
-                Some(nearest) => format!("did you mean `{nearest}`?"),
-                None => {
-                    let known: Vec<_> = self.templates.keys().map(|id| format!("`{id}`")).collect();
-                    format!("there are {}", known.join(", "))
-                }
-            };
+            let help = did_you_mean(&link.template, self.templates.keys().map(String::as_str), quoted);
             let message = format!("there is no template `{}`", shortened(&link.template, 80));
             self.problem(SETTINGS_PATH, text, range, &message, &help);
             return;

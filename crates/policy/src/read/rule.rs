@@ -6,8 +6,9 @@ use std::sync::OnceLock;
 
 use cedar_policy::{EntityUid, ParseErrors, Policy, PolicyId, PolicySet, SlotId, Template};
 
-use crate::lex::required;
 use crate::listing::annotated;
+use crate::read::schema::Shape;
+use crate::read::sight::Sight;
 
 /// A policy of a set.
 #[derive(Debug)]
@@ -123,11 +124,11 @@ impl Rule {
         self.actions.as_ref().is_none_or(|actions| actions.iter().any(|one| one == action))
     }
 
-    /// The set of the context and the element of it without which the policy, once parsed, says nothing.
-    pub(crate) fn required(&self) -> Option<(&str, &str)> {
-        match &self.body {
-            Body::Text(text) => required(text),
-            Body::Link { .. } => None,
+    /// What the policy, once parsed, looks at in a context of this `shape`.
+    pub(crate) fn sight(&self, shape: Option<&Shape>) -> Sight<'_> {
+        match (&self.body, shape) {
+            (Body::Text(text), Some(shape)) => Sight::of(text, shape),
+            (Body::Text(_) | Body::Link { .. }, _) => Sight::UNKNOWN,
         }
     }
 

@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 use std::ops::Range;
 
+use aseptic_model::is_hidden;
 use miette::Diagnostic;
 use serde::{Deserialize, Serialize};
 
 use crate::PolicyDocument;
-use crate::words::{is_hidden, shown, visible};
+use crate::text::{shown, visible};
 
 /// How bad a problem is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -49,6 +50,9 @@ pub struct Problem {
     /// What would mend it, on one line.
     pub help: String,
 }
+
+/// Most problems that are listed: nobody corrects more at once.
+pub(crate) const PROBLEMS_MAX: usize = 100;
 
 /// Most characters of a message or help.
 const WORDS_CHARS_MAX: usize = 500;
@@ -163,6 +167,14 @@ pub(crate) fn cedar_problem(
         Some((_, message)) => message,
         None => &words,
     };
+    let escape =
+        message.strip_prefix("the input `").and_then(|rest| rest.strip_suffix("` is not a valid escape"));
+    let at = escape.and_then(|escape| Some((escape.len(), text.get(range.clone())?.find(escape)?)));
+    if let Some((length, at)) = at {
+        let start = range.start + at;
+        let help = "write `\\\\` for a backslash, `\\\"` for a quote";
+        return Problem::new(path, text, start..start + length, message, help);
+    }
     let help =
         help.unwrap_or_else(|| "correct it; `docs/policy.md` says how policies are written".to_owned());
     Problem::new(path, text, range, message, &help)

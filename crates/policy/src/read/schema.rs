@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::lex::{Token, TokenKind, tokens};
+use crate::read::lex::{Token, TokenKind, tokens};
+use crate::text::visible;
 use crate::{Resource, Value};
 
 /// What each action is asked about, by its name.
@@ -58,15 +59,15 @@ impl Shapes {
         context.iter().find_map(|(key, value)| match shape.context.get(key) {
             Some(type_name) if type_name == value.type_name() => None,
             Some(type_name) => Some(format!("`{key}` is a `{}` and not a `{type_name}`", value.type_name())),
-            None => Some(format!("the context of `{action}` has no `{}`", crate::words::visible(key))),
+            None => Some(format!("the context of `{action}` has no `{}`", visible(key))),
         })
     }
 }
 
 impl Shape {
-    /// Whether the context has a set of texts of this name.
-    pub(crate) fn is_set(&self, name: &str) -> bool {
-        self.context.get(name).is_some_and(|type_name| type_name == "Set<String>")
+    /// The type of a value of the context, if it has one of this name.
+    pub(crate) fn type_of(&self, name: &str) -> Option<&str> {
+        self.context.get(name).map(String::as_str)
     }
 }
 
@@ -176,7 +177,7 @@ mod tests {
 
     use super::*;
 
-    const SCHEMA: &str = include_str!("../base/schema.cedarschema");
+    const SCHEMA: &str = include_str!("../../base/schema.cedarschema");
 
     /// The same by Cedar's own reader of schemas.
     fn peer() -> Shapes {

@@ -61,6 +61,21 @@ fn is_word(character: char) -> bool {
     character.is_ascii_alphanumeric() || character == '_'
 }
 
+/// Where in a file a quote that ends a text is missing: from then on texts are what is between them. So it is the first
+/// one that goes beyond its line, if the last one has no end.
+pub(crate) fn unclosed(text: &str) -> Option<Token<'_>> {
+    let mut texts = tokens(text).filter(|token| token.kind == TokenKind::Text).peekable();
+    let mut first = None;
+    while let Some(token) = texts.next() {
+        first = first.or_else(|| token.text.contains('\n').then_some(token));
+        let is_closed = || quoted(&format!("{}\"", token.text)) == token.text.len();
+        if texts.peek().is_none() && !is_closed() {
+            return first.or(Some(token));
+        }
+    }
+    None
+}
+
 /// Bytes of the text in quotes that `text` begins with; all of it when nothing ends it.
 fn quoted(text: &str) -> usize {
     let mut escaped = false;
@@ -167,33 +182,8 @@ fn actions_of_scope<'t>(tokens: &[Token<'t>]) -> Option<Vec<&'t str>> {
     None
 }
 
-/// What must be in a set of the context, or else the policy `text`, which Cedar has parsed, says nothing: the set and the
-/// element of `when { context.SET.contains("ELEMENT") && … }`, if that is its first condition.
-pub(crate) fn required(text: &str) -> Option<(&str, &str)> {
-    let tokens: Vec<Token<'_>> = tokens(text).collect();
-    let effect = tokens
-        .iter()
-        .position(|token| token.kind == TokenKind::Word && ["permit", "forbid"].contains(&token.text))?;
-    let scope = tokens.get(effect + 1..)?;
-    let condition = scope.get(closed(scope)? + 1..)?;
-    let words = ["when", "{", "context", ".", "", ".", "contains", "(", "", ")"];
-    let is_first = condition.len() > words.len()
-        && condition.iter().zip(words).all(|(token, word)| word.is_empty() || token.text == word);
-    let clause = condition.get(1..)?;
-    let clause = clause.get(..=closed(clause)?)?;
-    let [_, _, _, set, _, _, _, element, _, after @ ..] = clause else { return None };
-    let is_needed = match after {
-        [_] => true,
-        [first, second, rest @ ..] => first.text == "&" && second.text == "&" && !has_other_way(rest),
-        [] => false,
-    };
-    let is_plain =
-        set.kind == TokenKind::Word && element.kind == TokenKind::Text && !element.text.contains('\\');
-    (is_first && is_needed && is_plain).then(|| (set.text, element.text.trim_matches('"')))
-}
-
 /// Number of the token that closes the bracket with which `tokens` begin.
-fn closed(tokens: &[Token<'_>]) -> Option<usize> {
+pub(crate) fn closed(tokens: &[Token<'_>]) -> Option<usize> {
     let mut open = 0_usize;
     for (number, token) in tokens.iter().enumerate() {
         match token.text {
@@ -206,19 +196,6 @@ fn closed(tokens: &[Token<'_>]) -> Option<usize> {
         }
     }
     None
-}
-
-/// Whether something stands outside of brackets that binds less than `&&`.
-fn has_other_way(tokens: &[Token<'_>]) -> bool {
-    let mut open = 0_usize;
-    tokens.iter().any(|token| {
-        match token.text {
-            "(" | "[" | "{" => open += 1,
-            ")" | "]" | "}" => open = open.saturating_sub(1),
-            _ => {}
-        }
-        open == 0 && ["|", "if"].contains(&token.text)
-    })
 }
 
 /// How deep brackets are in each other, and each `if` counts as one that nothing closes.
@@ -269,36 +246,6 @@ mod tests {
     fn what_is_escaped_is_not_compared() {
         let pieces = pieces(r#"forbid (principal, action == Action::"Vi\u{65}w", resource);"#);
         assert_eq!(pieces[0].actions, None);
-    }
-
-    #[test]
-    fn a_first_condition_that_a_policy_needs_is_found() {
-        let after = |condition: &str| {
-            format!("@id(\"a/b\") forbid (principal, action in [A::\"x\"], resource) {condition};")
-        };
-        let needed = Some(("labels", "pii"));
-        for condition in [
-            r#"when { context.labels.contains("pii") }"#,
-            r#"when { context . labels // labels
-               .contains("pii") && (context.release || context.x == "}") } unless { true || false }"#,
-        ] {
-            assert_eq!(required(&after(condition)), needed, "{condition}");
-        }
-        for condition in [
-            "",
-            r#"unless { context.labels.contains("pii") }"#,
-            r#"when { context.labels.contains("pii") || true }"#,
-            r#"when { context.labels.contains("pii") && true || true }"#,
-            r#"when { context.labels.contains("pii") == false }"#,
-            r#"when { !context.labels.contains("pii") }"#,
-            r#"when { context.labels.contains("p\u{69}i") }"#,
-            r#"when { context.labels.contains(context.keep) }"#,
-            r#"when { principal.labels.contains("pii") }"#,
-            r#"when { true } when { context.labels.contains("pii") }"#,
-        ] {
-            assert_eq!(required(&after(condition)), None, "{condition}");
-        }
-        assert_eq!(required("forbid (principal"), None);
     }
 
     #[test]

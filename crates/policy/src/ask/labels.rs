@@ -5,9 +5,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aseptic_model::spec::is_slip;
 use aseptic_model::{Destination, Grant, Label, Plan, TlsNames};
 
 use crate::Settings;
+use crate::text::listed;
 
 /// Words for data that never meets a network.
 const SENSITIVE: [&str; 4] = ["pii", "phi", "secret", "restricted"];
@@ -15,8 +17,27 @@ const SENSITIVE: [&str; 4] = ["pii", "phi", "secret", "restricted"];
 /// Words for data that must not be in anything that is released.
 const RESTRICTING: [&str; 3] = ["non-commercial", "no-derivatives", "research-only"];
 
+/// The other words that rules know.
+const OTHERS: [&str; 2] = ["holdout", "release"];
+
 /// Most names that a sentence lists, so that it can be read.
 pub(crate) const NAMES_MAX: usize = 3;
+
+/// The word that a label means nearly and does not mean: another spelling of it, or a slip. No rule reads such a label.
+#[must_use]
+pub fn nearly_known(label: &Label) -> Option<&'static str> {
+    let known = || SENSITIVE.into_iter().chain(RESTRICTING).chain(OTHERS);
+    if known().any(|word| means(label, word)) {
+        return None;
+    }
+    let plain = |word: &str| word.to_ascii_lowercase().replace(['-', '_', '.'], "");
+    let is_near = |part: &str, word: &str| match word.len() {
+        // So short that one other letter makes another word.
+        0..=3 => part.bytes().collect::<BTreeSet<_>>() == word.bytes().collect(),
+        _ => is_slip(part, word),
+    };
+    parts(label).find_map(|part| known().find(|word| is_near(&plain(part), &plain(word))))
+}
 
 /// Whether one of `labels` means data that only evaluations may see.
 #[must_use]
@@ -132,11 +153,38 @@ pub(crate) fn setting(name: &str) -> impl Fn(&&Label) -> String {
     move |label| format!("`[labels.\"{label}\"] hosts = [\"{name}\"]`")
 }
 
-/// The first names of a list, and how many more there are.
-pub(crate) fn listed<T>(things: &[T], most: usize, name: impl Fn(&T) -> String) -> String {
-    let first: Vec<String> = things.iter().take(most).map(name).collect();
-    match things.len().saturating_sub(most) {
-        0 => first.join(", "),
-        more => format!("{} and {more} more", first.join(", ")),
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_spellings_of_known_words_are_near_them() {
+        let near = |label: &str| nearly_known(&label.parse().unwrap());
+        for (label, word) in [
+            ("hold-out", "holdout"),
+            ("role=Hold_Out", "holdout"),
+            ("holdot", "holdout"),
+            ("secrets", "secret"),
+            ("restircted", "restricted"),
+            ("noncommercial", "non-commercial"),
+            ("ppi", "pii"),
+            ("hpi:scan", "phi"),
+        ] {
+            assert_eq!(near(label), Some(word), "{label}");
+        }
+        for label in [
+            "PII",
+            "pii:email",
+            "role=holdout",
+            "release",
+            "phd",
+            "pin",
+            "rollout",
+            "public",
+            "region=eu",
+            "v1",
+        ] {
+            assert_eq!(near(label), None, "{label}");
+        }
     }
 }

@@ -137,7 +137,7 @@ impl Action {
             ],
             Self::UseSecret => &[],
             Self::Connect => &["heldOut", "labelled", "setting", "why"],
-            Self::Write => &["heldOut", "labelled", "licensed", "metricsMax", "unbounded"],
+            Self::Write => &["heldOut", "labelled", "licensed", "metricsMax", "metricsPlanned", "unbounded"],
             Self::UseEnv => &["alternative", "command", "quarantine", "unpinned"],
             Self::UseGpu => &["why"],
             Self::Accept => &["labelled", "name", "remedy", "why"],
@@ -267,7 +267,7 @@ impl Request {
 }
 
 /// A value of a context.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Value {
     /// A truth value.

@@ -1,27 +1,18 @@
-//! Reads a document: its policies, settings and roles, and everything that is the matter with their form.
+//! The policies of one file: their bounds, what they say of themselves, and their ids.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
-use aseptic_model::spec::nearest;
 use cedar_policy::{Effect, ParseErrors, Policy};
 use serde::Deserialize;
 use serde::de::IntoDeserializer;
 use serde::de::value::Error as ValueError;
 
-use crate::lex::{Annotation, Piece, Token, pieces};
-use crate::problem::cedar_problem;
-use crate::rule::{Body, Rule, read_together};
-use crate::settings::SETTINGS_PATH;
-use crate::shapes::Shapes;
-use crate::words::shortened;
-use crate::{POLICY_FORMAT, PolicyDocument, Problem, Role, Roles, Settings};
-
-/// Most bytes of a file.
-const FILE_BYTES_MAX: usize = 1 << 20;
-
-/// Most files of a project.
-const FILES_MAX: usize = 200;
+use crate::Role;
+use crate::read::Reading;
+use crate::read::lex::{Annotation, Piece, Token, pieces, unclosed};
+use crate::read::problem::{PROBLEMS_MAX, cedar_problem};
+use crate::read::rule::{Body, Rule, read_together};
+use crate::text::{did_you_mean, shortened};
 
 /// Most policies, so that a decision stays quick.
 pub(crate) const POLICIES_MAX: usize = 2000;
@@ -33,12 +24,6 @@ const DEPTH_MAX: usize = 32;
 /// Most brackets and operators of a policy: what reads it goes as deep as its longest chain of operators.
 const OPERATORS_MAX: usize = 512;
 
-/// Most problems that are listed: nobody corrects more at once.
-pub(crate) const PROBLEMS_MAX: usize = 100;
-
-/// Where the schema is in a document.
-pub(crate) const SCHEMA_PATH: &str = "base/schema.cedarschema";
-
 /// What a policy may say besides what it does.
 const ANNOTATIONS: [&str; 5] = ["advice", "effect", "grant", "id", "message"];
 
@@ -48,123 +33,29 @@ pub(crate) const NEEDS_APPROVAL: &str = "needs-approval";
 /// Groups of ids that decisions have without a policy.
 const OWN_GROUPS: [&str; 2] = ["plan", "policy"];
 
-/// What a document has, and what is the matter with it.
-#[derive(Debug, Default)]
-pub(crate) struct Reading {
-    pub(crate) rules: Vec<Rule>,
-    /// Policies with slots, by id.
-    pub(crate) templates: BTreeMap<String, Rule>,
-    pub(crate) settings: Settings,
-    pub(crate) roles: Option<Roles>,
-    pub(crate) shapes: Shapes,
-    pub(crate) problems: Vec<Problem>,
-    ids: BTreeSet<String>,
-    /// Groups of the ids of shipped policies.
-    groups: BTreeSet<String>,
-}
-
 impl Reading {
-    pub(crate) fn of(document: &PolicyDocument) -> Self {
-        let mut reading = Self::default();
-        if document.format != POLICY_FORMAT {
-            let message = format!("policies of the format `{}` cannot be read", document.format);
-            let help = format!("this version reads `{POLICY_FORMAT}`");
-            reading.problem("policy", "", 0..0, &message, &help);
-            return reading;
+    /// Every policy of the file at `path`.
+    pub(super) fn policies(&mut self, path: &str, text: &str) {
+        if !path.starts_with("base/") && self.is_misread(path, text) {
+            return;
         }
-        let own = document.files.keys().filter(|path| path.starts_with("policy/")).count();
-        if own > FILES_MAX {
-            let message = format!("the project has {own} files of policies");
-            reading.problem(
-                "policy",
-                "",
-                0..0,
-                &message,
-                &format!("at most {FILES_MAX}; put policies together"),
-            );
-            return reading;
+        let first = self.rules.len();
+        for piece in pieces(text) {
+            self.piece(path, text, &piece);
         }
-        reading.schema(document);
-        let known = document.files.iter().filter(|(path, text)| reading.is_known(path, text));
-        let known: Vec<_> = known.collect();
-        for (path, text) in known.iter().filter(|(path, _)| path.ends_with(".cedar")) {
-            let first = reading.rules.len();
-            for piece in pieces(text) {
-                reading.piece(path, text, &piece);
-            }
-            reading.form(path, text, first);
-        }
-        if let Some(text) = document.files.get(SETTINGS_PATH).filter(|text| text.len() <= FILE_BYTES_MAX) {
-            match Settings::parse(text) {
-                Ok(settings) => reading.settings = settings,
-                Err(problems) => reading.problems.extend(problems),
-            }
-            for link in reading.settings.links.clone() {
-                reading.link(text, &link);
-            }
-        }
-        match roles_of(document) {
-            Ok(roles) => reading.roles = roles,
-            Err(problem) => reading.problems.push(problem),
-        }
-        reading.problems.truncate(PROBLEMS_MAX);
-        reading
+        self.form(path, text, first);
     }
 
-    pub(crate) fn problem(&mut self, path: &str, text: &str, range: Range<usize>, message: &str, help: &str) {
-        if self.problems.len() < PROBLEMS_MAX {
-            self.problems.push(Problem::new(path, text, range, message, help));
+    /// Whether what a file says cannot be told apart, so that only the first cause is a problem.
+    fn is_misread(&mut self, path: &str, text: &str) -> bool {
+        if text.starts_with('\u{feff}') {
+            let help = "save the file as UTF-8 without it";
+            self.problem(path, text, 0..3, "the file begins with a byte order mark", help);
+            return true;
         }
-    }
-
-    fn schema(&mut self, document: &PolicyDocument) {
-        let text = document.files.get(SCHEMA_PATH).map_or("", String::as_str);
-        match Shapes::parse(text) {
-            Ok(shapes) if !shapes.0.is_empty() => self.shapes = shapes,
-            Ok(_) => {
-                self.problem(
-                    SCHEMA_PATH,
-                    text,
-                    0..0,
-                    "the schema has no actions",
-                    "restore the shipped file",
-                );
-            }
-            Err(at) => self.problem(
-                SCHEMA_PATH,
-                text,
-                at..at,
-                "this part of the schema cannot be read",
-                "restore the shipped file",
-            ),
-        }
-    }
-
-    /// Whether a file is one that decides. One that is not is a problem: somebody thinks that it does.
-    fn is_known(&mut self, path: &str, text: &str) -> bool {
-        if text.len() > FILE_BYTES_MAX {
-            let message = format!("the file has {} bytes", text.len());
-            self.problem(path, "", 0..0, &message, &format!("at most {FILE_BYTES_MAX} are read"));
-            return false;
-        }
-        let own = path.strip_prefix("policy/");
-        let is_known = match own {
-            None => path.starts_with("base/"),
-            Some("settings.toml" | "roles.toml" | "roles.sig") => true,
-            Some(name) => {
-                name.strip_suffix(".cedar").is_some_and(|stem| !stem.is_empty() && !stem.contains('/'))
-            }
-        };
-        if !is_known {
-            self.problem(
-                path,
-                text,
-                0..0,
-                "this file decides nothing",
-                "there are `policy/NAME.cedar`, `settings.toml`, `roles.toml` and `roles.sig`; move or remove it",
-            );
-        }
-        is_known
+        let Some(token) = unclosed(text) else { return false };
+        self.problem(path, text, token.range(), "this text has no end", "end it with `\"`");
+        true
     }
 
     /// One policy of the file at `path`.
@@ -292,11 +183,7 @@ impl Reading {
                 }
                 (known, Some(_)) if ANNOTATIONS.contains(&known) => {}
                 (unknown, _) => {
-                    let known = ANNOTATIONS.map(|known| format!("`@{known}`")).join(", ");
-                    let help = match nearest(unknown, ANNOTATIONS) {
-                        Some(nearest) => format!("did you mean `@{nearest}`?"),
-                        None => format!("remove it; there are {known}"),
-                    };
+                    let help = did_you_mean(unknown, ANNOTATIONS, |known| format!("`@{known}`"));
                     let message = format!("unknown annotation `@{}`", shortened(unknown, 80));
                     self.problem(path, text, key.range(), &message, &help);
                 }
@@ -362,10 +249,4 @@ fn is_id(id: &str) -> bool {
 fn is_role(name: &str) -> bool {
     let name = IntoDeserializer::<ValueError>::into_deserializer(name);
     Role::deserialize(name).is_ok()
-}
-
-/// Who has which role, from the roles file.
-fn roles_of(document: &PolicyDocument) -> Result<Option<Roles>, Problem> {
-    let roles = document.files.get("policy/roles.toml").map(|text| Roles::parse(text)).transpose();
-    roles.map_err(Problem::from)
 }

@@ -3,8 +3,9 @@
 use aseptic_model::{ByteSize, Destination, Grant, Input, Label, TlsNames};
 
 use super::{Asked, request, texts};
-use crate::labels::{NAMES_MAX, is_held_out, is_release, is_restricting, kept_away, listed, setting};
-use crate::{Action, Egress, Kind, Request, Resource, Value};
+use crate::ask::labels::{NAMES_MAX, is_held_out, is_release, is_restricting, kept_away, setting};
+use crate::text::listed;
+use crate::{Action, Egress, Kind, Request, Resource, Settings, Value};
 
 impl Asked<'_> {
     pub(super) fn network(&self) -> Vec<Request> {
@@ -49,7 +50,7 @@ impl Asked<'_> {
 
     pub(super) fn output(&self) -> Request {
         let restricting: Vec<&Label> = self.labels.iter().filter(|label| is_restricting(label)).collect();
-        let unbounded = self.unbounded();
+        let (unbounded, planned) = self.unbounded();
         let context = [
             self.labels(),
             ("sensitive", texts(&self.sensitive)),
@@ -69,6 +70,8 @@ impl Asked<'_> {
         if !restricting.is_empty() {
             asked.shown.insert("licensed".to_owned(), self.origins.describe(&restricting));
         }
+        // What settings are compared with, so that others can be.
+        asked.shown.extend(planned.map(|planned| ("metricsPlanned".to_owned(), planned.exact())));
         if let Some(held_out) = self.held_out() {
             let most = ByteSize(self.settings.metrics_bytes).exact();
             asked.shown.extend([held_out, ("metricsMax".to_owned(), most)]);
@@ -77,19 +80,13 @@ impl Asked<'_> {
         asked
     }
 
-    /// Why more than metrics could leave the run, in numbers of bytes, if it could.
-    fn unbounded(&self) -> Option<String> {
+    /// Why more than metrics could leave the run, if it could; and the limit on metrics, where settings decide that.
+    fn unbounded(&self) -> (Option<String>, Option<ByteSize>) {
         let limits = &self.plan.limits;
-        let most = self.settings.metrics_bytes;
-        let planned = limits.metrics_bytes.map(|bytes| ByteSize(bytes).exact());
-        match planned {
-            _ if limits.outputs_bytes.is_none() => Some("it has no limit `outputs`".to_owned()),
-            None => Some("its plan does not limit metrics".to_owned()),
-            Some(planned) if limits.metrics_bytes.is_some_and(|bytes| bytes > most) => Some(format!(
-                "its plan lets {planned} of metrics leave it, where {} may",
-                ByteSize(most).exact()
-            )),
-            Some(_) => None,
+        match limits.metrics_bytes.map(ByteSize) {
+            _ if limits.outputs_bytes.is_none() => (Some("it has no limit `outputs`".to_owned()), None),
+            None => (Some("its plan does not limit metrics".to_owned()), None),
+            Some(planned) => (too_many_metrics(planned, self.settings), Some(planned)),
         }
     }
 
@@ -106,4 +103,11 @@ impl Asked<'_> {
         let names: Vec<String> = inputs.chain(code).chain(own).collect();
         (!names.is_empty()).then(|| ("heldOut".to_owned(), listed(&names, NAMES_MAX, Clone::clone)))
     }
+}
+
+/// Why a plan that limits metrics to `planned` lets too much of them leave the run, if it does.
+pub(crate) fn too_many_metrics(planned: ByteSize, settings: &Settings) -> Option<String> {
+    let most = ByteSize(settings.metrics_bytes);
+    (planned > most)
+        .then(|| format!("its plan lets {} of metrics leave it, where {} may", planned.exact(), most.exact()))
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use crate::labels::listed;
+use crate::text::listed;
 use crate::{Action, Request, Value};
 
 /// Version tag of [`Risk`]: another table of points is another version.
@@ -88,8 +88,7 @@ impl Points {
         let things = things(self.fact, requests);
         let further = u8::try_from(things.len().checked_sub(1)?).unwrap_or(u8::MAX);
         let points = self.first.saturating_add(self.further.saturating_mul(further)).min(self.most);
-        let things: Vec<&str> = things.into_iter().collect();
-        let value = listed(&things, VALUES_MAX, |thing| (*thing).to_owned());
+        let value = listed(things, VALUES_MAX, str::to_owned);
         Some(RiskInput { fact: self.fact.to_owned(), value, points })
     }
 }

@@ -10,16 +10,16 @@ pub const POLICY_FORMAT: &str = "aseptic.policies/1";
 
 /// The shipped files.
 pub(crate) const BASE: [(&str, &str); 10] = [
-    ("base/holdout.cedar", include_str!("../base/holdout.cedar")),
-    ("base/labels.cedar", include_str!("../base/labels.cedar")),
-    ("base/network.cedar", include_str!("../base/network.cedar")),
-    ("base/pinned.cedar", include_str!("../base/pinned.cedar")),
-    ("base/quarantine.cedar", include_str!("../base/quarantine.cedar")),
-    ("base/roles.cedar", include_str!("../base/roles.cedar")),
-    ("base/run.cedar", include_str!("../base/run.cedar")),
-    ("base/templates.cedar", include_str!("../base/templates.cedar")),
-    ("base/schema.cedarschema", include_str!("../base/schema.cedarschema")),
-    ("base/walls.cedar", include_str!("../base/walls.cedar")),
+    ("base/holdout.cedar", include_str!("../../base/holdout.cedar")),
+    ("base/labels.cedar", include_str!("../../base/labels.cedar")),
+    ("base/network.cedar", include_str!("../../base/network.cedar")),
+    ("base/pinned.cedar", include_str!("../../base/pinned.cedar")),
+    ("base/quarantine.cedar", include_str!("../../base/quarantine.cedar")),
+    ("base/roles.cedar", include_str!("../../base/roles.cedar")),
+    ("base/run.cedar", include_str!("../../base/run.cedar")),
+    ("base/templates.cedar", include_str!("../../base/templates.cedar")),
+    ("base/schema.cedarschema", include_str!("../../base/schema.cedarschema")),
+    ("base/walls.cedar", include_str!("../../base/walls.cedar")),
 ];
 
 /// Every file that decides: the shipped ones (`base/…`) and those of the project (`policy/…`: policies,
@@ -41,6 +41,13 @@ impl PolicyDocument {
         files.retain(|path, _| path.starts_with("policy/"));
         files.extend(BASE.map(|(path, text)| (path.to_owned(), text.to_owned())));
         Self { format: POLICY_FORMAT.to_owned(), files }
+    }
+
+    /// Whether its shipped files are those of this version.
+    pub(crate) fn has_this_base(&self) -> bool {
+        let own = self.files.iter().filter(|(path, _)| !path.starts_with("policy/"));
+        own.count() == BASE.len()
+            && BASE.iter().all(|(path, text)| self.files.get(*path).is_some_and(|own| own == text))
     }
 
     /// Its canonical bytes, whose digest names it.

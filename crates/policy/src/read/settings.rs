@@ -1,15 +1,13 @@
 //! What a project sets for the shipped rules: `policy/settings.toml`.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
-use std::str::FromStr;
 
-use aseptic_model::spec::nearest;
 use aseptic_model::{Grant, Label};
 use toml::Spanned;
-use toml::de::{DeTable, DeValue};
 
 use crate::Problem;
+use crate::read::source::{Item, Source, Table};
 
 /// Version tag of [`Settings`] on disk.
 pub const SETTINGS_FORMAT: &str = "aseptic.settings/1";
@@ -50,9 +48,6 @@ pub struct Link {
 /// Most labels, destinations of one, and links.
 const ENTRIES_MAX: usize = 2000;
 
-/// Most problems that are listed: nobody corrects more at once.
-const PROBLEMS_MAX: usize = 100;
-
 /// Most bytes that a run may leave of which only metrics are kept: more than this is no metric.
 const METRICS_BYTES_MAX: u64 = 64 << 20;
 
@@ -74,50 +69,17 @@ impl Settings {
     /// # Errors
     /// Everything that is the matter with them.
     pub fn parse(text: &str) -> Result<Self, Vec<Problem>> {
-        let mut reader = Reader { text, problems: Vec::new() };
-        let settings = match DeTable::parse(text) {
-            Ok(root) => reader.settings(root.get_ref()),
-            Err(error) => {
-                let span = error.span().unwrap_or(0..0);
-                reader.problem(span, error.message(), "the format is TOML 1.0");
-                Self::default()
-            }
-        };
-        if reader.problems.is_empty() { Ok(settings) } else { Err(reader.problems) }
+        let mut source = Source::new(SETTINGS_PATH, text, "docs/policy.md");
+        let settings = source.root().map(|root| source.settings(&root));
+        source.finish(settings)
     }
 }
 
-type Table<'s> = DeTable<'s>;
-type Item<'s> = Spanned<DeValue<'s>>;
-
-struct Reader<'s> {
-    text: &'s str,
-    problems: Vec<Problem>,
-}
-
-impl<'s> Reader<'s> {
-    fn problem(&mut self, span: std::ops::Range<usize>, message: &str, help: &str) {
-        if self.problems.len() < PROBLEMS_MAX {
-            self.problems.push(Problem::new(SETTINGS_PATH, self.text, span, message, help));
-        }
-    }
-
+impl<'s> Source<'s> {
     fn settings(&mut self, root: &Table<'s>) -> Settings {
         let mut settings = Settings::default();
         self.known("the settings", root, &["format", "strict", "labels", "holdout", "link"]);
-        match root.get("format") {
-            None => self.problem(
-                0..0,
-                "the settings have no `format`",
-                &format!("begin with `format = \"{SETTINGS_FORMAT}\"`"),
-            ),
-            Some(value) if value.get_ref().as_str() != Some(SETTINGS_FORMAT) => self.problem(
-                value.span(),
-                "settings of this format cannot be read",
-                &format!("this version reads `{SETTINGS_FORMAT}`"),
-            ),
-            Some(_) => {}
-        }
+        self.format_of(root, SETTINGS_FORMAT);
         if let Some(strict) = root.get("strict").and_then(|value| self.typed("strict", value)) {
             settings.strict = strict;
         }
@@ -135,15 +97,11 @@ impl<'s> Reader<'s> {
         settings
     }
 
-    fn label(
-        &mut self,
-        key: &Spanned<std::borrow::Cow<'s, str>>,
-        value: &Item<'s>,
-    ) -> Option<(Label, BTreeSet<Grant>)> {
+    fn label(&mut self, key: &Spanned<Cow<'s, str>>, value: &Item<'s>) -> Option<(Label, BTreeSet<Grant>)> {
         let label: Label = match key.get_ref().parse() {
             Ok(label) => label,
             Err(error) => {
-                self.problem(key.span(), &format!("{error}"), "name a label as `dataset label` takes it");
+                self.problem(key.span(), error, "name a label as `dataset label` takes it");
                 return None;
             }
         };
@@ -174,7 +132,7 @@ impl<'s> Reader<'s> {
                 let help = format!(
                     "at most {METRICS_BYTES_MAX}, so that nobody carries hold-out data out as metrics"
                 );
-                self.problem(value.span(), "these are too many bytes for metrics", &help);
+                self.problem(value.span(), "these are too many bytes for metrics", help);
             }
             settings.metrics_bytes = bytes;
         }
@@ -185,67 +143,22 @@ impl<'s> Reader<'s> {
         self.known("[[link]]", table, &["id", "template", "principal", "resource"]);
         let mut text = |key: &'static str| {
             let value = table.get(key)?;
-            self.typed::<String>(key, value)
+            self.text(key, value).map(str::to_owned)
         };
         let (id, template) = (text("id"), text("template"));
         let (principal, resource) = (text("principal"), text("resource"));
         for key in ["id", "template"] {
             if !table.contains_key(key) {
-                self.problem(value.span(), &format!("a link has no `{key}`"), &format!("add `{key}`"));
+                self.problem(value.span(), format!("a link has no `{key}`"), format!("add `{key}`"));
             }
         }
         Some(Link { id: id?, template: template?, principal, resource, start: value.span().start })
     }
 
-    fn known(&mut self, title: &str, table: &Table<'s>, known: &[&'static str]) {
-        for key in table.keys() {
-            if !known.contains(&key.get_ref().as_ref()) {
-                let help = match nearest(key.get_ref(), known.iter().copied()) {
-                    Some(nearest) => format!("did you mean `{nearest}`?"),
-                    None => {
-                        let known: Vec<_> = known.iter().map(|key| format!("`{key}`")).collect();
-                        format!("remove it; there are {}", known.join(", "))
-                    }
-                };
-                self.problem(key.span(), &format!("unknown key `{}` in {title}", key.get_ref()), &help);
-            }
-        }
-    }
-
     fn at_most(&mut self, key: &str, number: usize, value: Option<&Item<'s>>) {
         if number > ENTRIES_MAX {
             let span = value.map_or(0..0, Spanned::span);
-            self.problem(span, &format!("`{key}` has {number} entries"), &format!("at most {ENTRIES_MAX}"));
+            self.problem(span, format!("`{key}` has {number} entries"), format!("at most {ENTRIES_MAX}"));
         }
-    }
-
-    fn table<'t>(&mut self, key: &str, value: &'t Item<'s>) -> Option<&'t Table<'s>> {
-        let table = value.get_ref().as_table();
-        if table.is_none() {
-            self.wrong(key, value, &"expected a table");
-        }
-        table
-    }
-
-    fn array<'t>(&mut self, key: &str, value: &'t Item<'s>) -> Option<&'t [Item<'s>]> {
-        let array = value.get_ref().as_array();
-        if array.is_none() {
-            self.wrong(key, value, &"expected a list");
-        }
-        array.map(|array| array.as_ref())
-    }
-
-    fn typed<T: serde::de::DeserializeOwned>(&mut self, key: &str, value: &Item<'s>) -> Option<T> {
-        let read = T::deserialize(toml::de::ValueDeserializer::from(value.clone()));
-        read.map_err(|error| self.wrong(key, value, &error.message())).ok()
-    }
-
-    fn parsed<T: FromStr<Err: fmt::Display>>(&mut self, key: &str, value: &Item<'s>) -> Option<T> {
-        let text: String = self.typed(key, value)?;
-        text.parse().map_err(|error| self.wrong(key, value, &error)).ok()
-    }
-
-    fn wrong(&mut self, key: &str, value: &Item<'s>, message: &dyn fmt::Display) {
-        self.problem(value.span(), &format!("`{key}`: {message}"), "correct the value; see `docs/policy.md`");
     }
 }

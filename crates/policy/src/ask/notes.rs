@@ -1,6 +1,6 @@
 //! What somebody should know about a plan whatever is decided.
 
-use crate::{Action, Question, Request};
+use crate::{Action, Kind, Question, Request};
 
 /// One line for each thing to know: how often hold-out data was looked at, what is not pinned where that is allowed,
 /// what the run goes without. In the order of the requests.
@@ -11,7 +11,7 @@ pub fn notes(question: &Question) -> Vec<String> {
 
 fn note(request: &Request) -> Option<String> {
     match request.action {
-        Action::Mount if request.says("holdout") => Some(format!(
+        Action::Mount if request.says("holdout") && request.resource.kind != Kind::Code => Some(format!(
             "hold-out `{}`: evaluation {}",
             request.shows("dataset"),
             request.shows("evaluation")

@@ -5,11 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use aseptic_model::{Class, Diagnose, Diagnosis, Digest};
 
-use crate::reading::Reading;
-use crate::rule::Rule;
-use crate::shapes::Shapes;
-use crate::slice::Slice;
-use crate::{PolicyDocument, Problem, Roles, Settings, Severity};
+use crate::decide::slice::Slice;
+use crate::read::Reading;
+use crate::read::rule::Rule;
+use crate::read::schema::Shapes;
+use crate::{PolicyDocument, Problem, Roles, Settings};
 
 /// The policies that decide for a project.
 #[derive(Debug)]
@@ -52,17 +52,18 @@ impl Diagnose for PolicyError {
     }
 }
 
-impl From<PolicyError> for Problem {
-    fn from(error: PolicyError) -> Self {
-        let PolicyError::File { path, line, column, message, help } = error;
-        Self { path, line, column, length: 1, severity: Severity::Error, message, help }
-    }
-}
-
 impl From<Problem> for PolicyError {
     fn from(problem: Problem) -> Self {
         let Problem { path, line, column, message, help, .. } = problem;
         Self::File { path, line, column, message, help }
+    }
+}
+
+impl From<Vec<Problem>> for PolicyError {
+    /// The first of them.
+    fn from(problems: Vec<Problem>) -> Self {
+        let unsaid = || Problem::new("policy", "", 0..0, "something is the matter", "report this");
+        problems.into_iter().next().unwrap_or_else(unsaid).into()
     }
 }
 
@@ -86,8 +87,8 @@ impl Policies {
     /// As [`Self::parse`].
     pub fn parse_named(document: PolicyDocument, digest: Digest) -> Result<Self, PolicyError> {
         let Reading { rules, settings, roles, shapes, problems, .. } = Reading::of(&document);
-        if let Some(problem) = problems.into_iter().next() {
-            return Err(problem.into());
+        if !problems.is_empty() {
+            return Err(problems.into());
         }
         let by_id = rules.iter().enumerate().map(|(at, rule)| (rule.id.clone(), at)).collect();
         let slices = Mutex::default();
