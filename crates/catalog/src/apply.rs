@@ -180,6 +180,7 @@ impl Fold<'_> {
             Event::RunLabelled { .. } => self.labelled(index, entry),
             // Answer no question of the catalog.
             Event::ActDenied { .. }
+            | Event::ActDenials(..)
             | Event::RunStopped { .. }
             | Event::RunReused { .. }
             | Event::GrantRevoked { .. }

@@ -31,8 +31,8 @@ pub enum HeldOut {
 impl Catalog {
     /// How many runs of `project` were allowed to read the data of `snapshot`, or what `of` is: every version of the
     /// dataset, and every version of a dataset that has a version of these bytes, whatever a run called them; and, where
-    /// `is_held_out` says so of its labels, whatever that came from or came of it. Runs that go on count, and those
-    /// that were allowed and never started. At most 10,000 are counted.
+    /// `is_held_out` says so of its labels, whatever that came from or came of it, or of `also`, which has a part of the
+    /// same data. Runs that go on count, and those that were allowed and never started. At most 10,000 are counted.
     ///
     /// # Errors
     /// [`CatalogError`]: the catalog could not be read.
@@ -41,11 +41,13 @@ impl Catalog {
         project: &ProjectName,
         of: &HeldOut,
         snapshot: &Digest,
+        also: BTreeSet<HeldOut>,
         is_held_out: &dyn Fn(&BTreeSet<Label>) -> bool,
     ) -> Result<u64, CatalogError> {
         let family = Family { catalog: self, project, is_held_out };
         let mut runs: BTreeMap<i64, RunId> = self.readers(project, None, snapshot)?.into_iter().collect();
         let mut known = family.sources(of)?;
+        known.extend(also);
         let mut waiting: Vec<HeldOut> = known.iter().cloned().collect();
         waiting.extend(runs.values().cloned().map(HeldOut::Run));
         while let Some(next) = waiting.pop() {

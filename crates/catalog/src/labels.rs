@@ -13,9 +13,11 @@
 mod act;
 mod ask;
 mod flow;
+mod graph;
 mod sources;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use aseptic_model::{DatasetName, Entry, Event, FilePath, Input, InputName, Label};
 
@@ -26,20 +28,20 @@ pub use sources::{LabelSource, LabelSources, SOURCES_MAX, TakenOff};
 use crate::CatalogError;
 use crate::apply::Fold;
 use crate::column::{Read, Row, get, int, params};
-use flow::InputLabels;
-pub(crate) use flow::{labels_of, source};
+use flow::{Change, InputLabels};
+pub(crate) use graph::{labels_of, source};
 
 /// What is kept of the labels of a node.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Kept {
     /// From what it came from.
-    inherited: BTreeSet<Label>,
+    inherited: Rc<BTreeSet<Label>>,
     /// What it has.
-    labels: BTreeSet<Label>,
+    labels: Rc<BTreeSet<Label>>,
 }
 
 fn kept(row: &Row<'_>) -> Read<Kept> {
-    Ok(Kept { inherited: get(row, "inherited")?, labels: get(row, "labels")? })
+    Ok(Kept { inherited: Rc::new(get(row, "inherited")?), labels: Rc::new(get(row, "labels")?) })
 }
 
 impl Fold<'_> {
@@ -49,7 +51,7 @@ impl Fold<'_> {
     pub(crate) fn labels_of_version(&mut self, index: u64, entry: &Entry) -> Result<(), CatalogError> {
         let Event::DatasetAdded { labels, inherited, .. } = &entry.event else { return Ok(()) };
         let key = int(index);
-        let brought = self.inherited_by_version(key)?;
+        let brought = self.inherited_by(key)?.labels;
         let own: BTreeSet<_> =
             labels.iter().filter(|label| !(inherited.contains(*label) && brought.contains(*label))).collect();
         self.acts(key, index, entry, None, &own.into_iter().cloned().collect(), true)?;
@@ -68,15 +70,16 @@ impl Fold<'_> {
         let key = int(index);
         let may_bring = self.any_labels()? || inputs.values().any(|input| !input.labels.is_empty());
         let brought = match may_bring && !inputs.is_empty() {
-            true => self.inherited_by_run(key, entry.project.as_str())?,
+            true => self.inherited_by(key)?,
             false => InputLabels::default(),
         };
         let unknown = inputs.iter().filter(|(name, _)| !brought.known.contains(*name));
         let own = own.iter().chain(unknown.flat_map(|(_, input)| &input.labels)).cloned().collect();
         self.acts(key, index, entry, None, &own, true)?;
         // Nothing was taken off it yet.
-        let labels = own.union(&brought.labels).cloned().collect();
-        self.keep_of_run(key, &Kept::default(), &Kept { inherited: brought.labels, labels })
+        let labels = Rc::new(own.union(&brought.labels).cloned().collect());
+        let now = Kept { inherited: Rc::new(brought.labels), labels };
+        self.keep_labels(&BTreeMap::from([(key, Change { is_run: true, before: Kept::default(), now })]))
     }
 
     /// Labels of a run that was just sealed: those that the entry says and no input explains are its own.
@@ -95,7 +98,7 @@ impl Fold<'_> {
         if labels.is_subset(&before.labels) {
             return Ok(());
         }
-        let brought = self.inherited_by_run(key, entry.project.as_str())?;
+        let brought = self.inherited_by(key)?;
         let known = inputs.iter().filter(|(name, _)| brought.known.contains(*name));
         let explained: BTreeSet<_> = known.flat_map(|(_, input)| &input.labels).collect();
         let own = labels

@@ -16,6 +16,7 @@
 mod ahead;
 mod applied;
 mod apply;
+mod batch;
 mod column;
 mod database;
 mod environment;

@@ -7,7 +7,6 @@
 //! not for each run; a page ends as soon as it is full.
 //! **Absent on purpose:** the files inside a dataset version, which only the store knows: see [`FilePlace`].
 
-mod batch;
 mod details;
 mod node;
 mod start;
@@ -20,8 +19,6 @@ use serde::Serialize;
 
 pub use details::{NodeDetails, RunDetails};
 pub use node::{EdgeKind, Evidence, LineageEdge, Node};
-
-pub(crate) use batch::Batch;
 
 use crate::column::get;
 use crate::{Catalog, CatalogError};

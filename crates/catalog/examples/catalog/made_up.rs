@@ -189,10 +189,7 @@ fn plan(number: u64, labels: &BTreeSet<Label>) -> Plan {
         ("batch", 64.into()),
     ];
     Plan {
-        format: PLAN_FORMAT.to_owned(),
-        project: project(),
         experiment: Some(word(&experiment(number))),
-        command: ["python", "train.py", "--epochs", "10"].map(str::to_owned).to_vec(),
         params: params.map(|(name, value)| (name.to_owned(), value)).into(),
         code: Some(Code {
             snapshot: named("code", number / GENERATION),
@@ -203,16 +200,7 @@ fn plan(number: u64, labels: &BTreeSet<Label>) -> Plan {
         }),
         environment: environment(number),
         inputs: inputs(number, labels),
-        network: BTreeSet::new(),
-        limits: Limits::default(),
-        accept: BTreeSet::new(),
-        gpus: None,
-        ports: None,
-        clock: Clock::Host,
-        observe_network: false,
-        labels: BTreeSet::new(),
-        keep: Keep::Everything,
-        policy: None,
+        ..Plan::bare(project(), ["python", "train.py", "--epochs", "10"].map(str::to_owned).to_vec())
     }
 }
 

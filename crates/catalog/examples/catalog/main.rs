@@ -9,8 +9,8 @@
 //! PLACE is a file or the URL of a PostgreSQL database. `fill` adds RUNS runs, each of four entries and with ten edges
 //! (a dataset and three artifacts of earlier runs that it had as inputs, six outputs), five parameters and four metrics, in transactions
 //! of PORTION entries; what is made up beforehand does not count. Each dataset has LABELS labels (1 if nothing is said),
-//! and so has every run. `label` gives a label to a dataset and takes it off again, TIMES times, and prints the medians in
-//! milliseconds and how many runs came of it. `ask` asks each question TIMES times and
+//! and so has every run. `label` looks for what came of a dataset, gives it a label and takes it off again, TIMES times,
+//! and prints the medians in milliseconds, how many runs came of it, and the milliseconds of processor time of one change. `ask` asks each question TIMES times and
 //! prints the median in milliseconds. Each step prints one line: numbers with their names.
 
 mod made_up;
@@ -106,15 +106,19 @@ fn label(place: &Place, times: usize) -> Result<String, Failure> {
     let mut work = Work::after(catalog.applied()?.ok_or("the catalog is empty")?.index);
     let (label, project) = ("looked-at".parse()?, made_up::PROJECT.parse()?);
     let dataset = Object::Dataset { name: made_up::dataset(1), version: Some(1) };
+    let begun = Instant::now();
     let came_of = catalog.came_of(&project, &dataset)?;
+    let looked = begun.elapsed().as_secs_f64() * 1e3;
     let labels = BTreeSet::from([label]);
     let (mut given, mut taken, mut found) = (Vec::new(), Vec::new(), Vec::new());
+    let mut used = Vec::new();
     for turn in 0..2 * times {
         let is_given = turn % 2 == 0;
         labels.iter().for_each(|label| work.label(1, label, is_given));
-        let begun = Instant::now();
+        let (begun, before) = (Instant::now(), cpu()?.1);
         catalog.apply(std::mem::take(&mut work.entries), &|_, _| Err("nothing is fetched".into()))?;
         let took = begun.elapsed().as_secs_f64() * 1e3;
+        used.push((cpu()?.1 - before) * 1e3);
         if is_given {
             given.push(took)
         } else {
@@ -130,7 +134,12 @@ fn label(place: &Place, times: usize) -> Result<String, Failure> {
         took.get(took.len() / 2).copied().unwrap_or_default()
     };
     let runs = found.first().copied().unwrap_or_default();
-    Ok(format!("label_given {:.3}/{runs} label_taken_off {:.3}/{runs}", median(given), median(taken)))
+    Ok(format!(
+        "came_of {looked:.3}/{runs} label_given {:.3}/{runs} label_taken_off {:.3}/{runs} label_cpu {:.3}",
+        median(given),
+        median(taken),
+        median(used)
+    ))
 }
 
 /// Seconds of processor time of this process, and of this thread, which folds.

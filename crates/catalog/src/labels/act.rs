@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use aseptic_model::{FilePath, Label};
 
-use crate::column::{Read, Row, get};
+use crate::column::{Column as _, Read, Row, get};
 
 /// A label was given to a node or taken off it: to all of it, or to what lies at one path.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -17,7 +17,7 @@ pub(crate) struct Act {
 }
 
 pub(crate) const ACTS: &str =
-    "SELECT label, path, given, act FROM label_act WHERE entry = ?1 ORDER BY label, path";
+    "SELECT entry, label, path, given, act FROM label_act WHERE entry IN ({entries}) ORDER BY label, path";
 
 pub(crate) fn act(row: &Row<'_>) -> Read<Act> {
     Ok(Act {
@@ -30,11 +30,10 @@ pub(crate) fn act(row: &Row<'_>) -> Read<Act> {
 
 /// A path that is kept as no bytes where all is meant.
 pub(crate) fn path(row: &Row<'_>) -> Read<Option<FilePath>> {
-    let bytes: Vec<u8> = get(row, "path")?;
-    if bytes.is_empty() {
-        return Ok(None);
-    }
-    get(row, "path").map(Some)
+    row.get("path", |value| match value.as_blob()? {
+        [] => Ok(None),
+        _ => FilePath::read(value).map(Some),
+    })
 }
 
 /// The labels of what lies at `path` of a node; without a path, of all of it, which has what any part of it has.

@@ -1,14 +1,15 @@
 //! What has which labels, and what came of something.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 
 use aseptic_model::{FilePath, Label, Object, ProjectName, RunId};
 
-use super::act::{deciding, labels_at, path};
-use super::flow::{USERS_OF_RUN, USERS_OF_VERSION, VERSIONS_OF_RUN, acts_of};
+use super::act::{deciding, labels_at};
+use super::graph::{acts_of, children_of};
 use super::kept;
+use crate::batch::Batch;
 use crate::column::{Read, Row, get, params};
-use crate::lineage::Batch;
 use crate::reach::meet;
 use crate::{Catalog, CatalogError};
 
@@ -61,8 +62,11 @@ impl Catalog {
             .rows(sql, [project.as_str(), run.as_str()], |row| Ok((get::<i64>(row, "entry")?, kept(row)?)))?;
         let Some((key, kept)) = found.into_iter().next() else { return Ok(BTreeSet::new()) };
         match path {
-            None => Ok(kept.labels),
-            Some(_) => Ok(labels_at(&kept.inherited, &acts_of(&self.database, key)?, path)),
+            None => Ok(Rc::unwrap_or_clone(kept.labels)),
+            Some(_) => {
+                let acts = acts_of(&self.database, &[key])?.remove(&key).unwrap_or_default();
+                Ok(labels_at(&kept.inherited, &acts, path))
+            }
         }
     }
 
@@ -81,7 +85,7 @@ impl Catalog {
             Object::Artifact { path, .. } => Some(path),
             _ => None,
         };
-        let acts = acts_of(&self.database, key)?;
+        let acts = acts_of(&self.database, &[key])?.remove(&key).unwrap_or_default();
         let given = |label: &&Label| deciding(&acts, label, path).is_some_and(|act| act.given);
         Ok(acts.iter().map(|act| &act.label).filter(given).cloned().collect())
     }
@@ -98,22 +102,20 @@ impl Catalog {
             _ => None,
         };
         let mut seen = BTreeSet::from([key]);
-        let mut waiting = BTreeSet::from([key]);
-        while let Some(next) = waiting.pop_first() {
-            let part = part.filter(|_| next == key);
-            for child in self.label_children(next, part)? {
-                if seen.insert(child.key()) {
-                    waiting.insert(child.key());
-                    match child {
-                        Child::Run(key) => found.runs.push(key),
-                        Child::Version(key) => found.versions.push(key),
-                    }
+        let mut generation = vec![key];
+        while !generation.is_empty() && !found.truncated {
+            let mut next = Vec::new();
+            children_of(&self.database, &generation, |child| {
+                // Of a node on the way, all that came of it counts.
+                let counts = child.of != key || meet(part, child.path.as_ref());
+                if counts && seen.insert(child.key) {
+                    next.push(child.key);
+                    if child.is_run { &mut found.runs } else { &mut found.versions }.push(child.key);
+                    found.truncated = seen.len() > DESCENDANTS_MAX;
                 }
-            }
-            if seen.len() > DESCENDANTS_MAX {
-                found.truncated = true;
-                break;
-            }
+                !found.truncated
+            })?;
+            generation = next;
         }
         Ok(found)
     }
@@ -132,7 +134,7 @@ impl Catalog {
         for (label, count) in &mut counts {
             let mut runs = BTreeSet::new();
             let batch = Batch {
-                sql: "SELECT entry FROM run_label WHERE label = ?1 AND entry IN ({runs})",
+                sql: "SELECT entry FROM run_label WHERE label = ?1 AND entry IN ({entries})",
                 before: &[&label.as_str()],
             };
             self.each_of(
@@ -147,7 +149,7 @@ impl Catalog {
             count.runs = runs.len();
         }
         let mut versions = BTreeMap::new();
-        let sql = "SELECT entry, labels FROM dataset_version WHERE entry IN ({runs})";
+        let sql = "SELECT entry, labels FROM dataset_version WHERE entry IN ({entries})";
         let read =
             |row: &Row<'_>| -> Read<(i64, BTreeSet<Label>)> { Ok((get(row, "entry")?, get(row, "labels")?)) };
         self.each_of(&Batch { sql, before: &[] }, &found.versions, read, |(entry, has)| {
@@ -180,50 +182,5 @@ impl Catalog {
             _ => Vec::new(),
         };
         Ok(rows.into_iter().next())
-    }
-
-    /// What has something of a node at once; of a run only what lies at `part`, where there is one.
-    fn label_children(&self, key: i64, part: Option<&FilePath>) -> Result<Vec<Child>, CatalogError> {
-        let sql = "SELECT project, run FROM run WHERE entry = ?1";
-        let run: Option<(String, String)> =
-            self.rows(sql, [key], |row| Ok((get(row, "project")?, get(row, "run")?)))?.pop();
-        let mut found = Vec::new();
-        if let Some((project, run)) = run {
-            let mut take = |row: &Row<'_>, child: fn(i64) -> Child| -> Read<()> {
-                if meet(part, path(row)?.as_ref()) {
-                    found.push(child(get(row, "entry")?));
-                }
-                Ok(())
-            };
-            self.database.each(USERS_OF_RUN, params![run, project, key], |row| take(row, Child::Run))?;
-            self.database.each(VERSIONS_OF_RUN, params![key], |row| take(row, Child::Version))?;
-            return Ok(found);
-        }
-        let sql = "SELECT project, name, version FROM dataset_version WHERE entry = ?1";
-        let version: Option<(String, String, u32)> = self
-            .rows(sql, [key], |row| Ok((get(row, "project")?, get(row, "name")?, get(row, "version")?)))?
-            .pop();
-        let Some((project, name, version)) = version else { return Ok(found) };
-        let users = params![name, version, project, key];
-        self.database.each(USERS_OF_VERSION, users, |row| {
-            found.push(Child::Run(get(row, "entry")?));
-            Ok(())
-        })?;
-        Ok(found)
-    }
-}
-
-/// What has something of a node.
-#[derive(Clone, Copy)]
-enum Child {
-    Run(i64),
-    Version(i64),
-}
-
-impl Child {
-    fn key(self) -> i64 {
-        match self {
-            Self::Run(key) | Self::Version(key) => key,
-        }
     }
 }

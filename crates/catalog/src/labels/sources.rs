@@ -7,9 +7,9 @@ use aseptic_model::{DatasetName, FilePath, Label, Object, ProjectName, RunId, Ti
 use serde::Serialize;
 
 use super::act::{Act, act, deciding, labels_at};
-use super::flow::{INPUTS, SOURCES, Source, labels_of, source};
+use super::graph::{Source, labels_of, sources_of};
 use super::{Kept, kept};
-use crate::column::{Read, Row, get, params};
+use crate::column::{Read, Row, get};
 use crate::{Catalog, CatalogError};
 
 /// Most sources of one label, and most acts that took labels off, in one answer.
@@ -251,19 +251,18 @@ impl Search<'_> {
         let catalog = self.catalog;
         let sql = "SELECT project, run, inherited, labels FROM run WHERE entry = ?1";
         let run = catalog.rows(sql, [key], |row| named(row, Object::Run(get::<RunId>(row, "run")?)))?.pop();
-        let (is_run, found) = match run {
-            Some(run) => (true, Some(run)),
+        let found = match run {
+            Some(run) => Some(run),
             None => {
                 let sql =
                     "SELECT project, name, version, inherited, labels FROM dataset_version WHERE entry = ?1";
-                (false, catalog.rows(sql, [key], |row| named(row, version(row)?))?.pop())
+                catalog.rows(sql, [key], |row| named(row, version(row)?))?.pop()
             }
         };
         let Some((project, object, kept)) = found else { return Ok(None) };
-        let sources = match is_run {
-            true => catalog.rows(INPUTS, params![key, project.as_str()], source)?,
-            false => catalog.rows(SOURCES, [key], source)?,
-        };
+        let mut sources = sources_of(&catalog.database, &[key])?.remove(&key).unwrap_or_default();
+        sources.sort_by(|(a, from), (b, other)| (a, from.key, &from.path).cmp(&(b, other.key, &other.path)));
+        let sources = sources.into_iter().map(|(_, source)| source).collect();
         let sql = "SELECT label, path, given, act, event, time, actor, reason FROM label_act
              WHERE entry = ?1 ORDER BY label, path";
         let acts = catalog.rows(sql, [key], |row| {

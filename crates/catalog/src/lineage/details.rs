@@ -8,8 +8,8 @@ use aseptic_model::{
 use rusqlite::ToSql;
 use serde::Serialize;
 
-use super::batch::Batch;
 use super::node::Node;
+use crate::batch::Batch;
 use crate::column::get;
 use crate::query::summary;
 use crate::{Catalog, CatalogError, RunSummary};
@@ -88,12 +88,13 @@ impl Catalog {
         let mut runs: BTreeMap<RunId, RunSummary> = BTreeMap::new();
         let mut files: BTreeMap<i64, u64> = BTreeMap::new();
         let before: [&dyn ToSql; 1] = [&project.as_str()];
-        let of_runs = "SELECT * FROM run WHERE entry IN ({runs}) AND project = ?1";
+        let of_runs = "SELECT * FROM run WHERE entry IN ({entries}) AND project = ?1";
         self.each_of(&Batch { sql: of_runs, before: &before }, &wanted, summary, |run| {
             runs.insert(run.run.clone(), run);
             true
         })?;
-        let count = "SELECT entry, COUNT(*) AS files FROM run_output WHERE entry IN ({runs}) GROUP BY entry";
+        let count =
+            "SELECT entry, COUNT(*) AS files FROM run_output WHERE entry IN ({entries}) GROUP BY entry";
         self.each_of(
             &Batch { sql: count, before: &[] },
             &wanted,

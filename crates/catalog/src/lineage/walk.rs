@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use aseptic_model::{DatasetName, Digest, FilePath, InputName, Object, Origin, ProjectName, RunId};
 use rusqlite::ToSql;
 
-use super::batch::Batch;
 use super::node::{EdgeKind, Evidence, LineageEdge, Node};
 use super::{Direction, EDGES_MAX, FilePlace, LineageGraph, LineagePage};
+use crate::batch::Batch;
 use crate::column::{Read as Answer, Row, get};
 use crate::{Catalog, CatalogError};
 
@@ -323,7 +323,7 @@ const READERS: &str = "
     SELECT source.entry AS source_entry, reader.run, run_input.* FROM run AS source
     CROSS JOIN run_input INDEXED BY run_input_source ON run_input.source_run = source.run
     CROSS JOIN run AS reader ON reader.entry = run_input.entry
-    WHERE source.entry IN ({runs}) AND source.project = ?1 AND reader.project = ?1
+    WHERE source.entry IN ({entries}) AND source.project = ?1 AND reader.project = ?1
     ORDER BY source.entry, run_input.entry, run_input.name";
 const READERS_OF_MADE: &str = "
     SELECT NULL AS source_entry, reader.run, run_input.*
@@ -332,7 +332,7 @@ const READERS_OF_MADE: &str = "
         AND dataset_version.name = dataset_source.name AND dataset_version.version = dataset_source.version
     CROSS JOIN run_input INDEXED BY run_input_snapshot ON run_input.snapshot = dataset_version.snapshot
     CROSS JOIN run AS reader ON reader.entry = run_input.entry
-    WHERE dataset_source.entry IN ({runs}) AND dataset_source.project = ?1 AND reader.project = ?1
+    WHERE dataset_source.entry IN ({entries}) AND dataset_source.project = ?1 AND reader.project = ?1
         AND reader.entry > dataset_source.entry
     ORDER BY dataset_source.entry, dataset_source.name, dataset_source.version, run_input.entry, run_input.name";
 const MADE: &str = "
@@ -344,13 +344,13 @@ const MADE: &str = "
     CROSS JOIN dataset_version ON dataset_version.project = dataset_source.project
         AND dataset_version.name = dataset_source.name AND dataset_version.version = dataset_source.version
     CROSS JOIN run ON run.entry = dataset_source.entry
-    WHERE dataset_source.entry IN ({runs}) AND dataset_source.project = ?1
+    WHERE dataset_source.entry IN ({entries}) AND dataset_source.project = ?1
     ORDER BY dataset_source.entry, dataset_source.name, dataset_source.version, dataset_source.path";
 const INPUTS: &str = "
     SELECT source.entry AS source_entry, reader.run, run_input.* FROM run AS reader
     CROSS JOIN run_input ON run_input.entry = reader.entry
     LEFT JOIN run AS source ON source.project = ?1 AND source.run = run_input.source_run
-    WHERE reader.entry IN ({runs}) AND reader.project = ?1
+    WHERE reader.entry IN ({entries}) AND reader.project = ?1
     ORDER BY reader.entry, run_input.name";
 const MAKERS: &str = "
     SELECT dataset_source.entry, run.run, dataset_source.name, dataset_source.version, dataset_version.snapshot,
@@ -363,7 +363,7 @@ const MAKERS: &str = "
     CROSS JOIN dataset_source ON dataset_source.project = dataset_version.project
         AND dataset_source.name = dataset_version.name AND dataset_source.version = dataset_version.version
     CROSS JOIN run ON run.entry = dataset_source.entry AND run.project = ?1
-    WHERE reader.entry IN ({runs}) AND reader.project = ?1 AND dataset_version.project = ?1
+    WHERE reader.entry IN ({entries}) AND reader.project = ?1 AND dataset_version.project = ?1
         AND reader.entry > dataset_source.entry
     ORDER BY reader.entry, dataset_source.name, dataset_source.version, dataset_source.entry, dataset_source.path";
 const GIVEN: &str = "
@@ -372,5 +372,5 @@ const GIVEN: &str = "
     CROSS JOIN run_input ON run_input.entry = reader.entry
     CROSS JOIN dataset_version ON dataset_version.project = ?1
         AND dataset_version.name = run_input.dataset AND dataset_version.version = run_input.version
-    WHERE reader.entry IN ({runs}) AND reader.project = ?1 AND dataset_version.origin IS NOT NULL
+    WHERE reader.entry IN ({entries}) AND reader.project = ?1 AND dataset_version.origin IS NOT NULL
     ORDER BY reader.entry, run_input.name";

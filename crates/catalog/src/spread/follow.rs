@@ -6,8 +6,8 @@ use aseptic_model::{Digest, FilePath, ReachedRun};
 
 use super::{Spread, Version, run_of, version_of};
 use crate::CatalogError;
+use crate::batch::Batch;
 use crate::column::{Read, Row, get, int, params};
-use crate::lineage::Batch;
 use crate::reach::meet;
 
 impl Spread<'_> {
@@ -111,7 +111,7 @@ impl Spread<'_> {
     /// Those of `users` that are not known yet.
     pub(super) fn add_all(&mut self, users: &BTreeSet<i64>) -> Result<(), CatalogError> {
         let new: Vec<i64> = users.iter().copied().filter(|entry| !self.runs.contains_key(entry)).collect();
-        let sql = format!("{REACHED} WHERE entry IN ({{runs}}) AND {NOT_DENIED}");
+        let sql = format!("{REACHED} WHERE entry IN ({{entries}}) AND {NOT_DENIED}");
         let catalog = self.catalog;
         catalog
             .each_of(&Batch { sql: &sql, before: &[] }, &new, reached, |(entry, run)| self.keep(entry, run))
@@ -144,19 +144,19 @@ const USERS: &str = "
     FROM run AS source
     CROSS JOIN run_input INDEXED BY run_input_source ON run_input.source_run = source.run
     CROSS JOIN run AS user_run ON user_run.entry = run_input.entry AND user_run.project = source.project
-    WHERE source.entry IN ({runs})";
+    WHERE source.entry IN ({entries})";
 const EXPORTS: &str = "
     SELECT source.entry AS source, given_away.snapshot AS tree
     FROM run AS source
     CROSS JOIN given_away INDEXED BY given_away_run ON given_away.run = source.run
-    WHERE source.entry IN ({runs}) AND given_away.project = source.project
+    WHERE source.entry IN ({entries}) AND given_away.project = source.project
         AND given_away.snapshot IS NOT NULL";
 const MADE: &str = "
     SELECT made.entry AS source, made.project, made.name, made.version, dataset_version.snapshot AS tree
     FROM dataset_source AS made INDEXED BY dataset_source_entry
     CROSS JOIN dataset_version ON dataset_version.project = made.project
         AND dataset_version.name = made.name AND dataset_version.version = made.version
-    WHERE made.entry IN ({runs})";
+    WHERE made.entry IN ({entries})";
 const MADE_WITH: &str = "
     SELECT made.project, made.name, made.version, dataset_version.snapshot,
         CASE WHEN LENGTH(made.path) > 0 THEN made.path END AS path

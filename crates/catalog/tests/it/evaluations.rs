@@ -1,5 +1,7 @@
 //! How often a project has let a run at some data.
 
+use std::collections::BTreeSet;
+
 use aseptic_catalog::{Catalog, HeldOut};
 use aseptic_model::{Digest, Reason, RunId, Status};
 
@@ -15,7 +17,7 @@ fn count(catalog: &Catalog, name: &str, snapshot: &Digest) -> u64 {
         "" => HeldOut::Run(RunId::from_random(0)), // Which is not there: by the bytes alone.
         name => HeldOut::Dataset { name: name.parse().unwrap(), snapshot: *snapshot },
     };
-    catalog.evaluations(&project(), &of, snapshot, &|_| true).unwrap()
+    catalog.evaluations(&project(), &of, snapshot, BTreeSet::new(), &|_| true).unwrap()
 }
 
 #[test]
@@ -40,7 +42,9 @@ fn what_was_allowed_counts_however_it_ended() {
     assert_eq!(count(&catalog, "faces", &digest("faces@1")), 0);
     let of = HeldOut::Dataset { name: "digits".parse().unwrap(), snapshot: digest("digits@1") };
     assert_eq!(
-        catalog.evaluations(&"other".parse().unwrap(), &of, &digest("digits@1"), &|_| true).unwrap(),
+        catalog
+            .evaluations(&"other".parse().unwrap(), &of, &digest("digits@1"), BTreeSet::new(), &|_| true)
+            .unwrap(),
         0
     );
 }
@@ -59,12 +63,12 @@ fn other_versions_and_other_names_are_the_same_data() {
         snapshot: digest("digits@1"),
         files: 3,
         bytes: 10,
-        labels: std::collections::BTreeSet::new(),
+        labels: BTreeSet::new(),
         metadata: aseptic_model::Metadata::new(),
         retention: None,
         origin: None,
-        inherited: std::collections::BTreeSet::new(),
-        left_by_runs: std::collections::BTreeSet::new(),
+        inherited: BTreeSet::new(),
+        left_by_runs: BTreeSet::new(),
     });
     for input in [dataset("digits", 1), dataset("digits", 2), copy, dataset("faces", 1)] {
         world.run(&of(input), Status::Succeeded);
@@ -102,7 +106,7 @@ fn copies_are_the_same_data() {
     world.run(&of(dataset("faces", 1)), Status::Succeeded);
     let (_directory, catalog) = world.catalog();
     let all = |of: HeldOut, snapshot: &str| {
-        catalog.evaluations(&project(), &of, &digest(snapshot), &|_| true).unwrap()
+        catalog.evaluations(&project(), &of, &digest(snapshot), BTreeSet::new(), &|_| true).unwrap()
     };
     assert_eq!(count(&catalog, "digits", &digest("digits@1")), 3);
     assert_eq!((all(HeldOut::Run(copy), "nothing"), all(HeldOut::Run(again), "nothing")), (3, 3));
@@ -110,7 +114,10 @@ fn copies_are_the_same_data() {
     // What is not held out any more leads nowhere.
     let name = "digits".parse().unwrap();
     let of = HeldOut::Dataset { name, snapshot: digest("digits@1") };
-    assert_eq!(catalog.evaluations(&project(), &of, &digest("digits@1"), &|_| false).unwrap(), 1);
+    assert_eq!(
+        catalog.evaluations(&project(), &of, &digest("digits@1"), BTreeSet::new(), &|_| false).unwrap(),
+        1
+    );
 }
 
 #[test]

@@ -137,11 +137,15 @@ fn a_change_reaches_thousands() {
     let count = usize::try_from(cases(3_000)).unwrap();
     let mut story = Story::default();
     story.import("scans", &["pii"], None);
-    let job = |input| Job { inputs: vec![("d", input)], ..Job::default() };
+    // Each has something of one long before and of one shortly before: what is looked at together depends on both.
     let mut runs: Vec<RunId> = Vec::new();
     for number in 0..count {
         let from = if number < 10 { dataset("scans", 1) } else { artifact(&runs[number / 10], None) };
-        let run = story.world.plan(&job(from));
+        let mut inputs = vec![("d", from)];
+        if number % 7 > 0 {
+            inputs.push(("e", artifact(&runs[number - 1], Some("out/a"))));
+        }
+        let run = story.world.plan(&Job { inputs, ..Job::default() });
         runs.push(run);
     }
     let spot = Spot::new();
@@ -156,6 +160,7 @@ fn a_change_reaches_thousands() {
     };
     assert_eq!(change(&["secret"], &[]), [count, count]);
     assert_eq!(change(&[], &["pii"]), [0, count]);
+    assert_eq!(change(&["pii"], &["secret"]), [count, 0], "one comes and one goes");
 }
 
 #[test]

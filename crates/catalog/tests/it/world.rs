@@ -187,24 +187,12 @@ fn inputs(job: &Job) -> BTreeMap<InputName, Input> {
 
 pub(crate) fn plan(job: &Job) -> Plan {
     Plan {
-        format: PLAN_FORMAT.to_owned(),
-        project: project(),
         experiment: job.experiment.map(|name| name.parse().unwrap()),
-        command: vec!["python".to_owned(), "train.py".to_owned()],
         params: params(),
         code: Some(code()),
         environment: environment(),
         inputs: inputs(job),
-        network: BTreeSet::new(),
-        limits: Limits::default(),
-        accept: BTreeSet::new(),
-        gpus: None,
-        ports: None,
-        clock: Clock::Host,
-        observe_network: false,
-        labels: BTreeSet::new(),
-        keep: Keep::Everything,
-        policy: None,
+        ..Plan::bare(project(), vec!["python".to_owned(), "train.py".to_owned()])
     }
 }
 
