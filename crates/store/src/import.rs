@@ -30,7 +30,7 @@ pub const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);
 
 /// What to import, and what to do about entries that a snapshot cannot hold.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct ImportOptions {
+pub struct ImportOptions<'a> {
     /// Which files to leave out.
     pub ignore: Ignore,
     /// What to do about FIFOs, sockets and devices.
@@ -39,6 +39,9 @@ pub struct ImportOptions {
     pub links: Links,
     /// Leave out regular files right in the directory whose names end with this.
     pub leave_out: Option<&'static str>,
+    /// Leave out what is at one of these paths from the directory on, with everything below. In the order of their bytes,
+    /// since each file is looked for among them.
+    pub without: &'a [FilePath],
     /// Read every file, also those that are known to be unchanged, and compare what the store has of them:
     /// an object that turns out to be damaged is stored again.
     pub paranoid: bool,
@@ -147,7 +150,7 @@ impl Store {
         &self,
         lease: &Lease,
         source: &Path,
-        options: &ImportOptions,
+        options: &ImportOptions<'_>,
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Imported, ImportError> {
         let pace = Pace { now: SystemTime::now(), checkpoint_every: CHECKPOINT_EVERY };
@@ -159,7 +162,7 @@ impl Store {
         &self,
         lease: &Lease,
         source: &Path,
-        options: &ImportOptions,
+        options: &ImportOptions<'_>,
         pace: Pace,
         progress: &mut dyn FnMut(Progress) -> ControlFlow<()>,
     ) -> Result<Imported, ImportError> {

@@ -50,7 +50,7 @@ pub(crate) struct Listing {
 pub(crate) struct Scanner<'a> {
     pub(crate) store: &'a Store,
     pub(crate) root: &'a OwnedFd,
-    pub(crate) options: &'a ImportOptions,
+    pub(crate) options: &'a ImportOptions<'a>,
     pub(crate) index: &'a Index,
 }
 
@@ -87,6 +87,9 @@ impl Scanner<'_> {
     ) -> Result<(), ImportError> {
         let path = join(above, &name);
         if self.options.ignore == Ignore::GitRules && name == b".git" {
+            return Ok(());
+        }
+        if self.options.without.binary_search_by(|without| without.as_bytes().cmp(&path)).is_ok() {
             return Ok(());
         }
         let is_left_out = |end: &str| above.is_empty() && name.ends_with(end.as_bytes());

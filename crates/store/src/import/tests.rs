@@ -20,7 +20,7 @@ fn import(store: &Store, source: &Path, now: SystemTime) -> Imported {
     import_with(store, source, &ImportOptions::default(), now)
 }
 
-fn import_with(store: &Store, source: &Path, options: &ImportOptions, now: SystemTime) -> Imported {
+fn import_with(store: &Store, source: &Path, options: &ImportOptions<'_>, now: SystemTime) -> Imported {
     let pace = Pace { now, checkpoint_every: NEVER };
     let lease = store.lease().unwrap();
     store.import_at(&lease, source, options, pace, &mut |_| ControlFlow::Continue(())).unwrap()
@@ -37,6 +37,22 @@ fn tree(dir: &Path) -> PathBuf {
 /// Long after anything was written, so that the index records everything.
 fn later() -> SystemTime {
     SystemTime::now() + Duration::from_secs(3600)
+}
+
+#[test]
+fn paths_are_left_out_with_all_that_is_below() {
+    let dir = tempfile::tempdir().unwrap();
+    let (store, source) = (Store::open(&dir.path().join("store")).unwrap(), tree(dir.path()));
+    fs::create_dir_all(source.join("e/d")).unwrap();
+    for file in ["d/a", "da", "d.x", "e/d/b"] {
+        fs::write(source.join(file), "1").unwrap();
+    }
+    let mut without = ["d", "d.x", "e/none", "a"].map(|path| path.parse().unwrap());
+    without.sort_by(|one: &FilePath, other| one.as_bytes().cmp(other.as_bytes()));
+    let options = ImportOptions { without: &without, ..ImportOptions::default() };
+    let imported = import_with(&store, &source, &options, later());
+    let walked = store.walk(&imported.snapshot.digest).unwrap().map(|entry| entry.unwrap().0.to_string());
+    assert_eq!(walked.collect::<Vec<_>>(), ["da", "e", "e/d", "e/d/b"]);
 }
 
 #[test]

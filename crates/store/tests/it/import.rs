@@ -10,8 +10,9 @@ use proptest::prelude::*;
 
 use crate::{Env, bytes_path, listing, path};
 
-const GIT_RULES: ImportOptions = ImportOptions {
+const GIT_RULES: ImportOptions<'_> = ImportOptions {
     leave_out: None,
+    without: &[],
     ignore: Ignore::GitRules,
     special: Special::Refuse,
     links: Links::RefuseOutside,

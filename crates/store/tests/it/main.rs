@@ -69,7 +69,7 @@ impl Env {
         self.import_with(name, &ImportOptions::default()).unwrap()
     }
 
-    fn import_with(&self, name: &str, options: &ImportOptions) -> Result<Imported, ImportError> {
+    fn import_with(&self, name: &str, options: &ImportOptions<'_>) -> Result<Imported, ImportError> {
         self.store.import(&self.store.lease().unwrap(), &self.path(name), options, &mut |_| {
             ControlFlow::Continue(())
         })
