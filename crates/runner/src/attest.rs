@@ -17,10 +17,9 @@ use aseptic_attest::{
 };
 use aseptic_catalog::RunSummary;
 use aseptic_model::{Class, Diagnose, Diagnosis, Digest, Plan, ProjectName, RunId, RunRecord, RunRef};
-use aseptic_policy::Act;
 
 use crate::home::{Home, HomeError, RECORD_BYTES_MAX};
-use crate::results::{ResultError, summary};
+use crate::results::{ResultError, seen};
 
 pub use export::{AttestExportError, Destination, Document, attest_export};
 pub use outputs::{Compared, OutputsToCheck};
@@ -142,8 +141,7 @@ pub(crate) fn attest(
 /// # Errors
 /// [`AttestationError`].
 pub fn attest_show(home: &Home, project: &ProjectName, run: &RunRef) -> Result<Attested, AttestationError> {
-    home.allowed(project, Act::View, None)?;
-    let summary = summary(home, project, run)?;
+    let summary = seen(home, project, run)?;
     of_summary(home, project, &summary)
 }
 

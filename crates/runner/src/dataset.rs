@@ -26,7 +26,7 @@ use aseptic_store::{ImportError, StoreError, TarError, VerifyError};
 use rustix::fs::FlockOperation;
 
 use crate::home::{Home, HomeError, io_error};
-use crate::labels::sidecar::SidecarError;
+use crate::labels::{self, sidecar::SidecarError};
 use crate::retention::Gone;
 
 pub(crate) use add::adopt;
@@ -48,6 +48,8 @@ pub enum DatasetError {
         project: ProjectName,
         /// What was asked for.
         reference: InputRef,
+        /// What was likely meant, of what the user may look at.
+        meant: Option<String>,
     },
     /// The labels that lie beside it cannot be read; nothing was imported.
     #[error(transparent)]
@@ -58,6 +60,16 @@ pub enum DatasetError {
     /// No directory of this digest is in the store of the project.
     #[error("project `{project}` has no snapshot {digest}")]
     NoSnapshot {
+        /// Where it was looked for.
+        project: ProjectName,
+        /// What was asked for.
+        digest: Digest,
+    },
+    /// What may be looked at depends on what it is, and a digest does not say that.
+    #[error(
+        "project `{project}` has policies about what may be looked at, and {digest} does not say what it is"
+    )]
+    ByDigest {
         /// Where it was looked for.
         project: ProjectName,
         /// What was asked for.
@@ -117,10 +129,14 @@ pub enum DatasetError {
 impl Diagnose for DatasetError {
     fn diagnosis(&self) -> Diagnosis {
         match self {
+            Self::Missing { meant: Some(meant), .. } => {
+                Diagnosis::new(Class::User, "dataset/missing", format!("did you mean `{meant}`?"))
+            }
             Self::Missing { .. } => Diagnosis::new(
                 Class::User,
                 "dataset/missing",
-                "`aseptic dataset list` shows those there are; another project is named with `--project`",
+                "`aseptic dataset list` shows those there are; add one with `aseptic dataset add PATH --name NAME`, or \
+                 name its project with `--project`",
             ),
             Self::State { .. } => Diagnosis::new(
                 Class::User,
@@ -142,6 +158,11 @@ impl Diagnose for DatasetError {
                 Class::User,
                 "dataset/no-snapshot",
                 "`aseptic dataset show NAME` shows the digest of each version; those of another project are never read",
+            ),
+            Self::ByDigest { .. } => Diagnosis::new(
+                Class::Denied,
+                "dataset/by-digest",
+                "name versions instead: `aseptic dataset diff NAME@VERSION NAME@VERSION`",
             ),
             Self::TooMuchSaid { .. } => Diagnosis::new(
                 Class::User,
@@ -190,29 +211,35 @@ impl From<StoreError> for DatasetError {
     }
 }
 
-/// Every dataset of `project`, in its newest version.
+/// Every dataset of `project` whose newest version the user may look at, in that version.
 ///
 /// # Errors
 /// [`DatasetError::Home`].
 pub fn list(home: &Home, project: &ProjectName) -> Result<Vec<DatasetVersion>, DatasetError> {
-    home.allowed(project, Act::View, None)?;
-    Ok(home.catalog.datasets(project).map_err(HomeError::from)?)
+    let sight = home.sight(project)?;
+    let mut datasets = home.catalog.datasets(project).map_err(HomeError::from)?;
+    datasets.retain(|version| sight.has_version(version));
+    Ok(datasets)
 }
 
-/// Every version of one dataset, the newest first.
+/// Every version of one dataset that the user may look at, the newest first.
 ///
 /// # Errors
-/// [`DatasetError::Missing`] when there is none.
+/// [`DatasetError::Missing`] when there is none; [`DatasetError::Home`] when there are others.
 pub fn versions(
     home: &Home,
     project: &ProjectName,
     name: &DatasetName,
 ) -> Result<Vec<DatasetVersion>, DatasetError> {
-    home.allowed(project, Act::View, None)?;
-    let versions = home.catalog.versions(project, name).map_err(HomeError::from)?;
-    if versions.is_empty() {
+    let sight = home.sight(project)?;
+    let mut versions = home.catalog.versions(project, name).map_err(HomeError::from)?;
+    let Some(newest) = versions.first().map(labels::object_of) else {
         let reference = InputRef::Dataset { name: name.clone(), version: None };
-        return Err(DatasetError::Missing { project: project.clone(), reference });
+        return Err(missing(home, project, &reference));
+    };
+    versions.retain(|version| sight.has_version(version));
+    if versions.is_empty() {
+        home.allowed_on(project, Act::View, &newest)?;
     }
     Ok(versions)
 }
@@ -226,14 +253,56 @@ pub fn find(
     project: &ProjectName,
     reference: &InputRef,
 ) -> Result<DatasetVersion, DatasetError> {
+    look_for(home, project, reference)?.ok_or_else(|| missing(home, project, reference))
+}
+
+/// As [`find`], and nothing when there is none.
+pub(crate) fn look_for(
+    home: &Home,
+    project: &ProjectName,
+    reference: &InputRef,
+) -> Result<Option<DatasetVersion>, DatasetError> {
     home.allowed(project, Act::View, None)?;
-    let found = match reference {
+    Ok(match reference {
         InputRef::Dataset { name, version } => {
             home.catalog.dataset_version(project, name, *version).map_err(HomeError::from)?
         }
         InputRef::Artifact { .. } => None,
-    };
-    found.ok_or_else(|| DatasetError::Missing { project: project.clone(), reference: reference.clone() })
+    })
+}
+
+/// That there is none, with the one that was likely meant.
+pub(crate) fn missing(home: &Home, project: &ProjectName, reference: &InputRef) -> DatasetError {
+    DatasetError::Missing {
+        project: project.clone(),
+        reference: reference.clone(),
+        meant: meant(home, project, reference),
+    }
+}
+
+/// The newest version of the dataset, where another one was asked for, or the one whose name is nearest.
+fn meant(home: &Home, project: &ProjectName, reference: &InputRef) -> Option<String> {
+    let InputRef::Dataset { name, .. } = reference else { return None };
+    let datasets = list(home, project).ok()?; // What cannot be looked at is no help, and no other error.
+    if let Some(newest) = datasets.iter().find(|version| version.name == *name) {
+        return Some(format!("{name}@{}", newest.version));
+    }
+    let names = datasets.iter().map(|version| version.name.as_str());
+    aseptic_model::spec::nearest(name.as_str(), names).map(str::to_owned)
+}
+
+/// As [`find`], where the user may look at it.
+///
+/// # Errors
+/// As [`find`].
+pub(crate) fn seen(
+    home: &Home,
+    project: &ProjectName,
+    reference: &InputRef,
+) -> Result<DatasetVersion, DatasetError> {
+    let version = find(home, project, reference)?;
+    home.allowed_on(project, Act::View, &labels::object_of(&version))?;
+    Ok(version)
 }
 
 /// Keeps everyone else from changing what is known of the datasets of `project`, and brings the catalog up to

@@ -4,8 +4,7 @@ use std::collections::BTreeSet;
 
 use aseptic_model::Decision;
 use aseptic_policy::{
-    ACCEPTABLE, Action, Egress, Facts, QUESTION_BYTES_MAX, QUESTION_FORMAT, Question, Value, question_bytes,
-    requests, risk,
+    ACCEPTABLE, Action, Egress, Facts, QUESTION_BYTES_MAX, Question, Value, question_bytes,
 };
 use aseptic_sandbox::Strength;
 
@@ -82,10 +81,19 @@ pub fn decide(home: &Home, planned: &Planned) -> Result<Decided, HomeError> {
     if bytes > QUESTION_BYTES_MAX {
         return Err(HomeError::TooMuch { bytes });
     }
+    let facts = facts(home, planned)?;
+    let question = policies.ask((plan, planned.digest), &facts, home.principal(policies)?);
+    let decision = policies.decide(&question);
+    Ok(Decided { question, decision })
+}
+
+/// What is so at this moment about a plan and this host.
+fn facts(home: &Home, planned: &Planned) -> Result<Facts, HomeError> {
+    let plan = &planned.plan;
     let store = home.store(&plan.project)?;
     let network = support(home);
     let present = aseptic_policy::snapshots(plan).filter(|digest| store.snapshot(digest).is_ok()).collect();
-    let facts = Facts {
+    Ok(Facts {
         present,
         quarantined: quarantine::of_plan(home, plan)?,
         enforced_limits: enforced_limits(network.is_ok()),
@@ -106,17 +114,5 @@ pub fn decide(home: &Home, planned: &Planned) -> Result<Decided, HomeError> {
         recognised: planned.recognised.clone(),
         is_replay: planned.replays.is_some(),
         places: planned.places.clone(),
-    };
-    let requests = requests(plan, &facts, policies.settings());
-    let question = Question {
-        format: QUESTION_FORMAT.to_owned(),
-        policy: policies.digest(),
-        plan: planned.digest,
-        project: plan.project.clone(),
-        principal: home.principal(policies)?,
-        risk: Some(risk(&requests)),
-        requests,
-    };
-    let decision = policies.decide(&question);
-    Ok(Decided { question, decision })
+    })
 }

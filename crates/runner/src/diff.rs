@@ -21,7 +21,7 @@ use crate::effects::effects;
 use crate::environment::EnvironmentPart;
 use crate::environment::changes::changes;
 use crate::home::{Home, HomeError};
-use crate::results::{ResultError, summary};
+use crate::results::{ResultError, seen};
 
 /// Two runs, and what differs.
 #[derive(Debug)]
@@ -179,7 +179,7 @@ struct Side {
 
 impl Side {
     fn read(home: &Home, project: &ProjectName, run: &RunRef) -> Result<Self, ResultError> {
-        let summary = summary(home, project, run)?;
+        let summary = seen(home, project, run)?;
         let record = summary.record.map(|digest| home.object(project, &digest)).transpose()?;
         Ok(Self {
             plan: home.object(project, &summary.plan)?,

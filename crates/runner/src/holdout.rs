@@ -5,7 +5,7 @@
 //!
 //! Source: Dwork et al., "The reusable holdout", Science 349 (2015); Blum and Hardt, "The Ladder", ICML 2015.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::time::{Duration, Instant};
@@ -13,9 +13,11 @@ use std::time::{Duration, Instant};
 use aseptic_catalog::HeldOut;
 use aseptic_model::{DatasetName, Digest, Input, InputName, InputSource, Plan, ProjectName};
 use aseptic_policy::is_held_out;
+use aseptic_store::Store;
 use rustix::fs::FlockOperation;
 
 use crate::home::{Home, HomeError, io_error};
+use crate::labels::recognised::Known;
 use crate::policy::in_force;
 
 /// The label of hold-out data.
@@ -35,20 +37,49 @@ pub struct Evaluations {
 
 /// The inputs of a plan that are hold-out data, with the runs that were let at each before.
 pub(crate) fn evaluations(home: &Home, plan: &Plan) -> Result<BTreeMap<InputName, u64>, HomeError> {
+    let inputs: Vec<_> = plan.inputs.iter().filter(|(_, input)| is_held_out(&input.labels)).collect();
+    if inputs.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let snapshots: Vec<_> = inputs.iter().map(|(_, input)| input.snapshot).collect();
+    let looks = Looks::at(home, &plan.project, &snapshots)?;
     let mut evaluations = BTreeMap::new();
-    for (name, Input { source, snapshot, labels, .. }) in &plan.inputs {
-        if is_held_out(labels) {
-            let of = match source {
-                InputSource::Dataset { name, .. } => {
-                    HeldOut::Dataset { name: name.clone(), snapshot: *snapshot }
-                }
-                InputSource::Artifact { run, .. } => HeldOut::Run(run.clone()),
-            };
-            let count = home.catalog.evaluations(&plan.project, &of, snapshot, &is_held_out)?;
-            evaluations.insert(name.clone(), count);
-        }
+    for (name, Input { source, snapshot, .. }) in inputs {
+        let of = match source {
+            InputSource::Dataset { name, .. } => HeldOut::Dataset { name: name.clone(), snapshot: *snapshot },
+            InputSource::Artifact { run, .. } => HeldOut::Run(run.clone()),
+        };
+        evaluations.insert(name.clone(), looks.count(&of, snapshot)?);
     }
     Ok(evaluations)
+}
+
+/// How many runs were let at some hold-out data, or at other that has one of its files: a part of a hold-out, and a
+/// version with something beside it, would be a hold-out that nobody has looked at otherwise.
+struct Looks<'a> {
+    home: &'a Home,
+    project: &'a ProjectName,
+    store: Store,
+    known: Known,
+}
+
+impl<'a> Looks<'a> {
+    fn at(home: &'a Home, project: &'a ProjectName, snapshots: &[Digest]) -> Result<Self, HomeError> {
+        let store = home.store(project)?;
+        // What cannot be read, no run can read.
+        let snapshots: Vec<_> =
+            snapshots.iter().filter(|snapshot| store.snapshot(snapshot).is_ok()).copied().collect();
+        let known = Known::with_files_of(home, project, None, &snapshots)?;
+        Ok(Self { home, project, store, known })
+    }
+
+    fn count(&self, of: &HeldOut, snapshot: &Digest) -> Result<u64, HomeError> {
+        let also = match self.store.snapshot(snapshot) {
+            Ok(_) => self.known.held_out_with_files_of(&self.store, snapshot)?,
+            Err(_) => BTreeSet::new(),
+        };
+        Ok(self.home.catalog.evaluations(self.project, of, snapshot, also, &is_held_out)?)
+    }
 }
 
 /// How often one dataset was looked at.
@@ -60,7 +91,7 @@ pub(crate) fn evaluations_of(
 ) -> Result<Evaluations, HomeError> {
     let of = HeldOut::Dataset { name: name.clone(), snapshot: *snapshot };
     Ok(Evaluations {
-        used: home.catalog.evaluations(project, &of, snapshot, &is_held_out)?,
+        used: Looks::at(home, project, &[*snapshot])?.count(&of, snapshot)?,
         permitted: in_force(home, project)?.policies.settings().evaluations,
     })
 }
@@ -96,7 +127,6 @@ pub(crate) struct Held {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
     use std::path::Path;
 
     use aseptic_model::Outcome;

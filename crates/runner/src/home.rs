@@ -6,8 +6,11 @@
 
 mod acts;
 mod ledger;
+mod refusals;
+mod sight;
 #[cfg(test)]
 mod tests;
+mod too_large;
 
 use std::cell::Cell;
 use std::fs;
@@ -27,6 +30,7 @@ use aseptic_store::{Store, StoreError};
 use serde::de::DeserializeOwned;
 
 pub use acts::NotAllowed;
+use too_large::TooLarge;
 
 use crate::policy::Parsed;
 use crate::record::ValuesError;
@@ -55,8 +59,6 @@ pub struct Home {
     written: Cell<bool>,
     /// Policies that were parsed.
     pub(crate) parsed: Parsed,
-    /// Whether an act was denied, and that is in the ledger.
-    denied: Cell<bool>,
 }
 
 /// Why the state of this machine could not be used.
@@ -100,6 +102,9 @@ pub enum HomeError {
     /// The catalog.
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    /// The catalog, after something was recorded.
+    #[error("it is in the ledger, and the catalog could not be brought up to date with it")]
+    Behind(#[source] CatalogError),
     /// A store.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -114,6 +119,9 @@ pub enum HomeError {
         /// About how much.
         bytes: u64,
     },
+    /// An entry of the ledger has no room for it; nothing was written.
+    #[error(transparent)]
+    TooLarge(#[from] TooLarge),
     /// Nobody with the roles of this user may do this.
     #[error(transparent)]
     NotAllowed(Box<NotAllowed>),
@@ -145,12 +153,19 @@ impl Diagnose for HomeError {
             }
             Self::Values(error) => error.diagnosis(),
             Self::Catalog(error) => error.diagnosis(),
+            Self::Behind(_) => Diagnosis::new(
+                Class::Host,
+                "home/behind",
+                "check that the disk has space and works; what was recorded holds, and the next command brings the catalog \
+                 up to date",
+            ),
             Self::Store(error) => error.diagnosis(),
             Self::Policy(error) => error.diagnosis(),
+            Self::TooLarge(error) => error.diagnosis(),
             Self::TooMuch { .. } => Diagnosis::new(
                 Class::User,
                 "plan/too-large",
-                "name fewer destinations, such as `*.example.org:443` for several, or give the data fewer labels",
+                "name fewer inputs, or fewer destinations, such as `*.example.org:443` for several, or give the data fewer labels",
             ),
             Self::NotAllowed(denied) => {
                 Diagnosis::new(Class::Denied, "policy/act-denied", denied.help.clone())
@@ -200,9 +215,8 @@ impl Home {
         };
         let catalog = open_catalog(&place)?;
         let seen = Cell::new((Position::START, None));
-        let (actor, written, denied, parsed) =
-            (actor(), Cell::new(false), Cell::new(false), Parsed::default());
-        let mut home = Self { dir, actor, ledger, catalog, place, seen, written, parsed, denied };
+        let (actor, written, parsed) = (actor(), Cell::new(false), Parsed::default());
+        let mut home = Self { dir, actor, ledger, catalog, place, seen, written, parsed };
         match home.catch_up() {
             // Damage deep in the catalog shows only when it is read; and it may be of another ledger, such as
             // one that was brought back from a copy.
@@ -297,14 +311,6 @@ impl Home {
     /// The directory of a run while it goes on.
     pub(crate) fn run_dir(&self, project: &ProjectName, run: &RunId) -> PathBuf {
         self.dir.join("runs").join(project.as_str()).join(run.as_str())
-    }
-
-    /// The whole catalog as text, for comparing two.
-    ///
-    /// # Errors
-    /// [`HomeError::Catalog`].
-    pub fn dump_catalog(&self) -> Result<String, HomeError> {
-        Ok(self.catalog.dump()?)
     }
 }
 

@@ -16,7 +16,7 @@ use aseptic_policy::Act;
 
 use crate::dataset::{self, DatasetError};
 use crate::home::{Home, HomeError};
-use crate::objects::resolve;
+use crate::objects::{Purpose, resolve};
 use crate::results::{ResultError, not_sealed};
 use recognised::Known;
 
@@ -90,6 +90,9 @@ impl From<CatalogError> for LabelError {
     }
 }
 
+/// Bytes of labels that the entry of a sealed run has room for, beside what else it says.
+const SEALED_BYTES_MAX: usize = 48 << 10;
+
 /// What is done about labels.
 enum Change<'a> {
     Give,
@@ -138,7 +141,7 @@ fn change(
     };
     home.allowed(project, act, None)?;
     home.catch_up()?;
-    let object = labelled_object(home, project, reference)?;
+    let object = labelled_object(home, project, reference, Purpose::Act)?;
     match &object {
         Object::Dataset { name, version } => {
             let version = InputRef::Dataset { name: name.clone(), version: *version };
@@ -209,7 +212,8 @@ pub fn label_sources(
     reference: &ObjectRef,
 ) -> Result<(Object, LabelSources), LabelError> {
     home.allowed(project, Act::View, None)?;
-    let object = labelled_object(home, project, reference)?;
+    let object = labelled_object(home, project, reference, Purpose::Look)?;
+    home.allowed_on(project, Act::View, &object)?;
     match home.catalog.label_sources(project, &object)? {
         Some(found) => Ok((object, found)),
         None => Err(LabelError::NoLabels(object)),
@@ -217,8 +221,13 @@ pub fn label_sources(
 }
 
 /// What `reference` names; of a dataset without a version, the newest.
-fn labelled_object(home: &Home, project: &ProjectName, reference: &ObjectRef) -> Result<Object, LabelError> {
-    let object = resolve(home, project, reference)?.object;
+fn labelled_object(
+    home: &Home,
+    project: &ProjectName,
+    reference: &ObjectRef,
+    purpose: Purpose,
+) -> Result<Object, LabelError> {
+    let object = resolve(home, project, reference, purpose)?.object;
     match object {
         Object::Dataset { name, version } => {
             Ok(object_of(&dataset::find(home, project, &InputRef::Dataset { name, version })?))
@@ -305,8 +314,8 @@ pub(crate) fn since_decided(home: &Home, plan: &Plan) -> Result<Option<String>, 
         }
     }
     let Some(code) = &plan.code else { return Ok(None) };
-    let recognised =
-        Known::of(home, &plan.project, None)?.within(&home.store(&plan.project)?, &code.snapshot)?;
+    let known = Known::with_files_of(home, &plan.project, None, &[code.snapshot])?;
+    let recognised = known.within(&home.store(&plan.project)?, &code.snapshot)?;
     let new = recognised.labels.difference(&code.labels).next();
     Ok(new.map(|label| {
         format!("data in the code has the label `{label}` since the plan was decided; start it again")
@@ -326,12 +335,44 @@ pub(crate) fn since_started(home: &mut Home, record: &mut RunRecord) {
     }
 }
 
+/// The labels that the entry of a sealed run names: all, or, where an entry has no room for so many, those that the run
+/// does not have from its plan and its inputs, which the catalog knows. What came with data from elsewhere can have
+/// thousands, and a run that has ended must be sealed. Whether some of them had to be left out, the record says.
+pub(crate) fn of_entry(home: &Home, record: &mut RunRecord) -> BTreeSet<Label> {
+    if bytes(&record.labels) <= SEALED_BYTES_MAX {
+        return record.labels.clone();
+    }
+    let known = home.catalog.labels_of_outputs(&record.project, &record.run, None).unwrap_or_default();
+    let mut room = SEALED_BYTES_MAX;
+    let mut labels: BTreeSet<Label> = record.labels.difference(&known).cloned().collect();
+    let all = labels.len();
+    labels.retain(|label| {
+        let fits = label_bytes(label) <= room;
+        room -= if fits { label_bytes(label) } else { 0 };
+        fits
+    });
+    if labels.len() < all {
+        let lost = all - labels.len();
+        record.told.push(format!("{lost} labels of what was piped in do not flow on: there are too many"));
+    }
+    labels
+}
+
+fn bytes(labels: &BTreeSet<Label>) -> usize {
+    labels.iter().map(label_bytes).sum()
+}
+
+/// With its quotation marks and comma.
+pub(crate) fn label_bytes(label: &Label) -> usize {
+    label.as_str().len() + 3
+}
+
 /// Labels of what was piped into a run, if that is a file which is known.
 fn of_input(home: &Home, record: &RunRecord) -> Result<BTreeSet<Label>, HomeError> {
     let Some(log) = record.logs.given().filter(|log| log.size > 0 && log.dropped == 0) else {
         return Ok(BTreeSet::new());
     };
-    let mut labels = Known::of(home, &record.project, None)?.labels_of(&log.blake3);
+    let mut labels = Known::with_file(home, &record.project, &log.blake3)?.labels_of(&log.blake3);
     labels.extend(home.catalog.labels_of_file(&log.blake3)?);
     Ok(labels)
 }

@@ -84,7 +84,7 @@ pub use aseptic_metrics::{
     Bucket, CSV_HEADER, Chart, Curve, Envelope, Horizontal, Letters, Panel, Point, Scale,
     matches as name_matches, sparkline, svg, value as metric_value, write_csv,
 };
-pub use aseptic_policy::{Act, Role, Roles, Through};
+pub use aseptic_policy::{Act, Role, Roles, Through, nearly_known};
 pub use aseptic_sandbox::{Attempts, Finding, TerminalSize};
 pub use aseptic_store::{
     Amount, Change, ChangeKind, Comparison, EntryKind, Existing, Exported, ImportOptions, Progress, Step,
@@ -120,11 +120,11 @@ pub use metrics::{
 };
 pub use observer::{Event, Observer, Signals, Stopped, Stream, Transfer, TransferStep};
 pub use plan::{PlanError, Planned, plan};
-pub use prove::{ProveError, ProvenEntry, checkpoint, prove_entry, prove_run, publish, verify_run};
+pub use prove::{ProveError, ProvenEntry, checkpoint, prove_run, prove_viewed, publish, verify_run};
 pub use provision::ProvisionError;
 pub use record::{
-    EntryFilter, EntryObject, EntryObjectError, Erasable, EraseError, Erased, Hidden, Places, Recorded,
-    Records, ValuesError, entries, erase,
+    EntryFilter, EntryObject, EntryObjectError, EntryViewer, Erasable, EraseError, Erased, Hidden, Places,
+    Recorded, Records, ValuesError, entries, erase,
 };
 pub use recover::recover;
 pub use replay::{AfterDifference, Changes, ReplayError, ReplayRequest, Replayed, replay};

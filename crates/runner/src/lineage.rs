@@ -10,7 +10,7 @@ use aseptic_policy::Act;
 use serde::Serialize;
 
 use crate::home::Home;
-use crate::objects::{NamedObject, resolve};
+use crate::objects::{NamedObject, Purpose, resolve};
 use crate::quarantine::Marks;
 use crate::results::ResultError;
 
@@ -67,7 +67,8 @@ pub fn lineage(
     if request.skip >= EDGES_MAX {
         return Err(ResultError::TooFar);
     }
-    let NamedObject { object, place } = resolve(home, project, reference)?;
+    let NamedObject { object, place } = resolve(home, project, reference, Purpose::Look)?;
+    home.allowed_on(project, Act::View, &object)?;
     let mut notes = Vec::new();
     let places = places(home, project, &object, &mut notes, step)?;
     let page = LineagePage { depth: request.depth, skip: request.skip, limit: request.limit };

@@ -11,7 +11,6 @@ use aseptic_metrics::{Point, Reader, Summaries};
 use aseptic_model::{
     Diagnose, Diagnosis, ExperimentName, FilePath, Keep, Metrics, Plan, ProjectName, RunId, RunRef,
 };
-use aseptic_policy::Act;
 use aseptic_store::{Output, Store, StoreError};
 use rustix::fs::{Mode, OFlags};
 
@@ -19,7 +18,7 @@ pub use follow::{FollowedMetrics, follow_metrics};
 
 use crate::execute::SYSTEM_METRICS;
 use crate::home::{Home, HomeError, io_error};
-use crate::results::{ResultError, not_sealed, record, summary};
+use crate::results::{ResultError, not_sealed, record, seen};
 use crate::retention::there_run;
 
 /// Among the outputs, where a job writes metrics; in the directory of a run that goes on, too.
@@ -125,8 +124,7 @@ pub fn summarise_metrics(
     run: &RunRef,
     of: MetricsOf,
 ) -> Result<Option<(MetricsRead, Metrics)>, MetricsError> {
-    home.allowed(project, Act::View, None)?;
-    let summary = summary(home, project, run)?;
+    let summary = seen(home, project, run)?;
     if summary.record.is_some() && of == MetricsOf::Job {
         // What a record says stays when the file is gone.
         let record = record(home, project, &summary)?;
@@ -163,10 +161,9 @@ pub fn read_metrics(
     of: MetricsOf,
     take: &mut TakePoint<'_>,
 ) -> Result<Option<MetricsRead>, MetricsError> {
-    home.allowed(project, Act::View, None)?;
+    let summary = seen(home, project, run)?;
     let store = home.store(project)?;
     let _lease = store.lease()?; // What is deleted while it is read would look damaged.
-    let summary = summary(home, project, run)?;
     let (mut source, size): (Box<dyn Read + '_>, u64) = if summary.record.is_some() {
         let record = record(home, project, &summary)?;
         let output = record.metrics.as_ref().and_then(|metrics| {

@@ -4,10 +4,12 @@ use aseptic_catalog::DatasetVersion;
 use aseptic_model::{
     DatasetName, Digest, FilePath, InputRef, Object, ObjectRef, ProjectName, RunId, RunRef, VersionRef,
 };
+use aseptic_policy::Act;
 use aseptic_store::{EntryKind, StoreError};
 
-use crate::dataset::{DatasetError, find};
+use crate::dataset::{look_for, missing};
 use crate::home::Home;
+use crate::labels::object_of;
 use crate::results::{ResultError, summary};
 use crate::retention::{there, there_run};
 
@@ -27,6 +29,15 @@ impl From<Object> for NamedObject {
     }
 }
 
+/// What something is looked up for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// To do something about it, which is an act of its own.
+    Act,
+    /// To show it. Whether there is such a file or directory is only said to who may look at it, or at the version with it.
+    Look,
+}
+
 /// Looks up what `reference` names in `project`. The catalog must be up to date.
 ///
 /// A dataset without a version is every version of it. A file or directory in a dataset (of its newest version,
@@ -43,17 +54,18 @@ pub(crate) fn resolve(
     home: &Home,
     project: &ProjectName,
     reference: &ObjectRef,
+    purpose: Purpose,
 ) -> Result<NamedObject, ResultError> {
     match reference {
         ObjectRef::Object(Object::Dataset { name, version }) => {
             let version = version.map_or(VersionRef::Any, VersionRef::Number);
-            of_dataset(home, project, name, version, None)
+            of_dataset(home, project, name, (version, None), purpose)
         }
         ObjectRef::Object(object) => Ok(object.clone().into()),
         ObjectRef::Dataset { name, version, path } => {
-            of_dataset(home, project, name, *version, path.as_ref())
+            of_dataset(home, project, name, (*version, path.as_ref()), purpose)
         }
-        ObjectRef::Run { run, path } => of_run(home, project, run, path.as_ref()),
+        ObjectRef::Run { run, path } => of_run(home, project, run, path.as_ref(), purpose),
         ObjectRef::Digest(digest) => of_digest(home, project, digest),
     }
 }
@@ -62,38 +74,38 @@ fn of_dataset(
     home: &Home,
     project: &ProjectName,
     name: &DatasetName,
-    version: VersionRef,
-    path: Option<&FilePath>,
+    (version, path): (VersionRef, Option<&FilePath>),
+    purpose: Purpose,
 ) -> Result<NamedObject, ResultError> {
     let number = match version {
         VersionRef::Number(number) => Some(number),
         VersionRef::Any | VersionRef::Latest => None,
     };
     let reference = InputRef::Dataset { name: name.clone(), version: number };
-    let found = match find(home, project, &reference) {
+    let Some(found) = look_for(home, project, &reference)? else {
         // A run may be named without `run:` where no dataset has its name.
-        Err(error @ DatasetError::Missing { .. }) if version == VersionRef::Any => {
-            return match name.as_str().parse::<RunRef>() {
-                Ok(run) if home.catalog.resolve_run(project, &run).is_ok() => {
-                    of_run(home, project, &run, path)
-                }
-                _ => Err(error.into()),
-            };
-        }
-        found => found?,
+        return match name.as_str().parse::<RunRef>() {
+            Ok(run) if version == VersionRef::Any && home.catalog.resolve_run(project, &run).is_ok() => {
+                of_run(home, project, &run, path, purpose)
+            }
+            _ => Err(missing(home, project, &reference).into()),
+        };
     };
     let Some(path) = path else {
         let version = (version != VersionRef::Any).then_some(found.version);
         return Ok(Object::Dataset { name: found.name, version }.into());
     };
+    if purpose == Purpose::Look {
+        home.allowed_on(project, Act::View, &object_of(&found))?;
+    }
     there(&found)?;
-    let missing =
+    let no_file =
         || ResultError::NoFile { name: found.name.clone(), version: found.version, path: path.clone() };
-    let entry = home.store(project)?.lookup(&found.snapshot, path)?.ok_or_else(missing)?;
+    let entry = home.store(project)?.lookup(&found.snapshot, path)?.ok_or_else(no_file)?;
     let object = match entry.kind {
         EntryKind::File { digest, .. } => Object::File(digest),
         EntryKind::Directory { digest, .. } => Object::Snapshot(digest),
-        EntryKind::Symlink { .. } => return Err(missing()),
+        EntryKind::Symlink { .. } => return Err(no_file()),
     };
     Ok(NamedObject { object, place: Some((found, path.clone())) })
 }
@@ -103,11 +115,15 @@ fn of_run(
     project: &ProjectName,
     run: &RunRef,
     path: Option<&FilePath>,
+    purpose: Purpose,
 ) -> Result<NamedObject, ResultError> {
     let summary = summary(home, project, run)?;
     let run: RunId = summary.run.clone();
     let Some(path) = path else { return Ok(Object::Run(run).into()) };
     let artifact = Object::Artifact { run: run.clone(), path: path.clone() };
+    if purpose == Purpose::Look {
+        home.allowed_on(project, Act::View, &artifact)?;
+    }
     // The record lists files, also those whose bytes are gone; an empty directory is only in the tree.
     if home.catalog.has_output(project, &run, path)? {
         return Ok(artifact.into());

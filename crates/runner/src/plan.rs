@@ -14,6 +14,8 @@ use aseptic_policy::{Act, Policies};
 use aseptic_store::{Ignore, ImportError, ImportOptions, Lease, Links, Special, Store, StoreError};
 
 use crate::code;
+use crate::code::policies::PoliciesInCode;
+use crate::dataset::missing;
 use crate::environment::inventory::Sources;
 use crate::environment::{self, EnvironmentError};
 use crate::home::{Home, HomeError};
@@ -140,9 +142,12 @@ pub fn plan(home: &mut Home, request: &Request, observer: &mut dyn Observer) -> 
     for (input, reference) in &experiment.data {
         inputs.insert(input.clone(), resolve(home, &store, &lease, &project, input, reference)?);
     }
+    let in_code = PoliciesInCode::of(request);
     let mut code = match &request.code {
         CodeChoice::Nothing => None,
-        CodeChoice::Directory(root) => Some(take_code(home, &store, &lease, request, root, observer)?),
+        CodeChoice::Directory(root) => {
+            Some(take_code(home, &store, &lease, (request, root, in_code.as_ref()), observer)?)
+        }
     };
     let recognised = recognise(home, &store, &project, code.as_mut(), observer)?;
     let python = match (&request.python, &experiment.python) {
@@ -154,7 +159,7 @@ pub fn plan(home: &mut Home, request: &Request, observer: &mut dyn Observer) -> 
     let sources = Sources::new(captured.as_ref(), request.home_directory.as_deref());
     let dirty = match &request.code {
         CodeChoice::Directory(root) => {
-            code.as_ref().and_then(|code| code::clean::why_not(&store, code, root))
+            code.as_ref().and_then(|code| code::clean::why_not(&store, code, root, in_code.as_ref()))
         }
         CodeChoice::Nothing => None,
     };
@@ -259,12 +264,8 @@ fn resolve(
         InputRef::Dataset { name, version } => {
             let found = home.catalog.dataset_version(project, name, *version).map_err(HomeError::from)?;
             let Some(found) = found else {
-                let help = "`aseptic dataset list` shows those there are; add one with `aseptic dataset add PATH \
-                            --name NAME`";
-                return Err(wrong(
-                    format!("project `{project}` has no dataset `{reference}`"),
-                    help.to_owned(),
-                ));
+                let missing = missing(home, project, reference);
+                return Err(wrong(missing.to_string(), missing.diagnosis().help));
             };
             there(&found).map_err(|gone| wrong(gone.to_string(), gone.help()))?;
             Ok(Input {
@@ -312,8 +313,7 @@ fn take_code(
     home: &Home,
     store: &Store,
     lease: &Lease,
-    request: &Request,
-    root: &Path,
+    (request, root, policies): (&Request, &Path, Option<&PoliciesInCode>),
     observer: &mut dyn Observer,
 ) -> Result<Code, PlanError> {
     let shown = || root.display().to_string();
@@ -331,9 +331,15 @@ fn take_code(
         special: Special::Skip,
         links: Links::Keep,
         leave_out: None,
+        without: policies.map_or(&[], |policies| &policies.paths),
         paranoid: false,
     };
     let imported = store.import(lease, &real, &options, &mut import_progress(observer))?;
+    if policies.is_some_and(|policies| policies.is_shared) {
+        observer.event(Event::Note(
+            "left the policies in `policy` out of the code, and nothing else that is there",
+        ));
+    }
     if let Some(first) = imported.skipped.first() {
         let note =
             format!("left {} special files out of the code, `{first}` among them", imported.skipped_count);

@@ -7,10 +7,11 @@ use aseptic_ledger::{
     read_from, update_tiles,
 };
 use aseptic_model::{Class, Diagnose, Diagnosis, Entry, ProjectName, RunId, RunRef, from_canonical};
+
 use aseptic_policy::Act;
 
 use crate::home::{Home, HomeError};
-use crate::results::{ResultError, summary};
+use crate::results::{ResultError, seen};
 use crate::witness::{WitnessingError, witness_policy};
 
 /// Why something is not proven.
@@ -86,12 +87,30 @@ pub fn checkpoint(dir: &Path) -> Result<Checkpoint, ProveError> {
     Ok(published_checkpoint(dir)?.ok_or(WitnessingError::Empty)?)
 }
 
+/// The proof that the entry `index` is in the ledger of `home`, where the user may look at the project of the entry: for
+/// the newest checkpoint that enough witnesses cosigned, if it has the entry, and otherwise for the present one.
+///
+/// # Errors
+/// [`ProveError`].
+pub fn prove_viewed(home: &Home, project: &ProjectName, index: u64) -> Result<LogProof, ProveError> {
+    home.allowed(project, Act::View, None)?;
+    let dir = home.ledger_dir();
+    if let Some(entry) = read_from(&dir, index)?.next() {
+        let parsed: Option<Entry> = from_canonical(&entry?.bytes).ok();
+        match parsed {
+            Some(entry) => home.allowed(&entry.project, Act::View, None)?,
+            None => home.allowed_everywhere(project)?,
+        }
+    }
+    prove_entry(&dir, index)
+}
+
 /// The proof that the entry `index` is in the ledger in `dir`: for the newest checkpoint that enough witnesses
 /// cosigned, if it has the entry, and otherwise for the present one.
 ///
 /// # Errors
 /// [`ProveError`].
-pub fn prove_entry(dir: &Path, index: u64) -> Result<LogProof, ProveError> {
+fn prove_entry(dir: &Path, index: u64) -> Result<LogProof, ProveError> {
     let policy = witness_policy(dir)?;
     let best = if policy.needs_witnesses() { witnessed_by(dir, &policy, index)? } else { None };
     let checkpoint = match best {
@@ -114,7 +133,6 @@ fn witnessed_by(dir: &Path, policy: &Policy, index: u64) -> Result<Option<Checkp
 /// # Errors
 /// [`ProveError`].
 pub fn prove_run(home: &Home, project: &ProjectName, run: &RunRef) -> Result<LogProof, ProveError> {
-    home.allowed(project, Act::View, None)?;
     let (run, from) = planned(home, project, run)?;
     let dir = home.ledger_dir();
     let mut last = None;
@@ -138,7 +156,6 @@ pub fn verify_run(
     run: &RunRef,
     kept: Option<&Checkpoint>,
 ) -> Result<(RunId, Vec<ProvenEntry>, Checkpoint), ProveError> {
-    home.allowed(project, Act::View, None)?;
     let (run, from) = planned(home, project, run)?;
     let dir = home.ledger_dir();
     let tree = match kept {
@@ -159,7 +176,7 @@ pub fn verify_run(
 
 /// The run, and the index of its first entry.
 fn planned(home: &Home, project: &ProjectName, run: &RunRef) -> Result<(RunId, u64), ProveError> {
-    let run = summary(home, project, run)?.run;
+    let run = seen(home, project, run)?.run;
     let entry = home.catalog.run_entry(project, &run).map_err(HomeError::from)?;
     Ok((run, entry.unwrap_or(0)))
 }

@@ -11,7 +11,7 @@ use crate::observer::{Event, Observer};
 use crate::run_dir::{REMOVED, RunDir};
 use crate::seal::{End, Facts, SealError, seal};
 
-/// Seals every orphaned run as aborted.
+/// Seals every orphaned run as aborted, and records refusals that were counted.
 ///
 /// An orphan is a run directory whose lock can be taken: the supervisor held it, and so did the jail's
 /// first process, with which the kernel ends every other process of the jail. Runs that are going on
@@ -19,6 +19,9 @@ use crate::seal::{End, Facts, SealError, seal};
 ///
 /// A run that cannot be sealed now is left as it is, with a note, and tried again by the next command.
 pub fn recover(home: &mut Home, observer: &mut dyn Observer) {
+    if let Err(error) = home.record_refusals() {
+        observer.event(Event::Note(&format!("could not record yet how often somebody was refused: {error}")));
+    }
     for (project, run, path) in run_dirs(home) {
         let shown = path.display().to_string();
         if let Some(dir) = RunDir::adopt(path)

@@ -226,7 +226,7 @@ pub fn resolve_run(home: &Home, project: &ProjectName, run: &RunRef) -> Result<R
 /// # Errors
 /// [`ResultError`].
 pub fn replays(home: &Home, project: &ProjectName, run: &RunId) -> Result<Vec<Replay>, ResultError> {
-    home.allowed(project, Act::View, None)?;
+    home.allowed_on(project, Act::View, &Object::Run(run.clone()))?;
     Ok(home.catalog.replays(project, run)?)
 }
 
@@ -234,7 +234,7 @@ pub fn replays(home: &Home, project: &ProjectName, run: &RunId) -> Result<Vec<Re
 pub(crate) fn seen(home: &Home, project: &ProjectName, run: &RunRef) -> Result<RunSummary, ResultError> {
     home.allowed(project, Act::View, None)?;
     let summary = summary(home, project, run)?;
-    home.allowed(project, Act::View, Some(&Object::Run(summary.run.clone()).to_string()))?;
+    home.allowed_on(project, Act::View, &Object::Run(summary.run.clone()))?;
     Ok(summary)
 }
 
@@ -322,7 +322,11 @@ pub fn export(
     let lease = store.lease()?; // What is deleted while it is read would look damaged.
     home.catch_up()?;
     let summary = summary(home, project, run)?;
-    home.allowed(project, Act::Export, Some(&Object::Run(summary.run.clone()).to_string()))?;
+    let object = match path {
+        Some(path) => Object::Artifact { run: summary.run.clone(), path: path.clone() },
+        None => Object::Run(summary.run.clone()),
+    };
+    home.allowed_on(project, Act::Export, &object)?;
     let Some(outputs) = summary.outputs else {
         return Err(not_sealed(&summary, "outputs"));
     };

@@ -15,7 +15,7 @@ use aseptic_model::{
 use aseptic_policy::Act;
 use aseptic_store::StoreError;
 
-use crate::dataset::{DatasetError, lock, object_of};
+use crate::dataset::{DatasetError, lock, missing, object_of};
 use crate::home::{Home, HomeError};
 
 const DAY_MS: i64 = 24 * 60 * 60 * 1000;
@@ -239,7 +239,11 @@ pub fn retention(
 ) -> Result<Standings, RetentionError> {
     home.allowed(project, Act::View, None)?;
     let objects = match object {
-        Some(text) => vec![standing(home, project, &named(home, project, text)?)?],
+        Some(text) => {
+            let named = named(home, project, text)?;
+            home.allowed_on(project, Act::View, &named.object())?;
+            vec![standing(home, project, &named)?]
+        }
         None => {
             let simply = |standing: &Standing| {
                 standing.class == Retention::Keep && !standing.own && standing.expired.is_none()
@@ -365,7 +369,7 @@ fn named(home: &Home, project: &ProjectName, text: &str) -> Result<Retained, Ret
             }
             match text.parse::<RunRef>().map(|run| home.catalog.resolve_run(project, &run)) {
                 Ok(Ok(run)) => Ok(Retained::Run(run)),
-                _ => Err(DatasetError::Missing { project: project.clone(), reference }.into()),
+                _ => Err(missing(home, project, &reference).into()),
             }
         }
     }

@@ -71,6 +71,9 @@ fn usable(
     if let Err(gone) = there_run(run) {
         return Ok(Err(gone.to_string()));
     }
+    if !home.sight(project)?.has_run(run) {
+        return Ok(Err(format!("you may not look at run {id}")));
+    }
     if let Some(why) = quarantined(home, planned, run)? {
         return Ok(Err(format!("run {id} is in quarantine: {why}")));
     }
@@ -78,7 +81,7 @@ fn usable(
         return Ok(Err(format!("run {id} has no record")));
     };
     let record: RunRecord = match home.object(project, &record) {
-        Ok(record) => record,
+        Ok(record) => RunRecord { labels: run.labels.clone(), ..record }, // Those of today.
         Err(error) => return Ok(Err(format!("the record of run {id} cannot be read: {error}"))),
     };
     if record.plan != planned.digest || record.status != Status::Succeeded {

@@ -5,15 +5,15 @@ use std::io;
 use std::time::Instant;
 
 use aseptic_model::{
-    ByteSize, Class, Diagnose, Diagnosis, Digest, Event as Entry, Keep, Outcome, Plan, RunId, RunRecord,
-    to_canonical,
+    ByteSize, Class, Decision, Diagnose, Diagnosis, Digest, Event as Entry, Keep, Outcome, Plan, RunId,
+    RunRecord, Timestamp, to_canonical,
 };
 use aseptic_sandbox::Attempts;
 
 use crate::annotate::AnnotateError;
 use crate::dataset;
 use crate::decide::{Decided, decide};
-use crate::desk::{Answer, Asked, Desk, Wish};
+use crate::desk::{self, Asked, Desk, Wish};
 use crate::egress;
 use crate::environment;
 use crate::environment::inventory::Taking;
@@ -133,113 +133,168 @@ pub fn run<S: Signals>(
 /// As [`run()`].
 pub(crate) fn carry_out(
     home: &mut Home,
-    mut planned: Planned,
+    planned: Planned,
     request: &Request,
     mut steps: Steps,
     signals: &mut dyn Signals,
     observer: &mut dyn Observer,
 ) -> Result<RunRecord, RunError> {
-    let started = now();
-    let run = new_run_id()?;
+    let (id, began) = (new_run_id()?, now());
     steps.end("plan");
+    let mut run = Run { id, began, planned, request, steps };
 
-    let dir = RunDir::create(home.run_dir(&planned.plan.project, &run))?;
+    let dir = RunDir::create(home.run_dir(&run.planned.plan.project, &run.id))?;
     let mut desk = Desk::open(&dir).map_err(|source| io_error("listen in", &dir.path, source))?;
-    // First, since it may take its time, and whoever puts something in quarantine waits for the other.
-    let evaluating = holdout::alone(home, &planned.plan)?.ok_or(RunError::Evaluating)?;
-    let unplanned = quarantine::hold_still(home)?;
-    home.catch_up()?;
-    planned.under_those_in_force(home)?;
-    observer.event(Event::Planned { run: &run, plan: &planned.plan, digest: &planned.digest });
-    let project = &planned.plan.project;
-    let store = home.store(project)?;
-    let lease = planned.lease.take().map_or_else(|| store.lease(), Ok).map_err(HomeError::from)?;
-    let Decided { question, decision } = decide(home, &planned)?;
-    let policy = question.policy;
-    let asked = to_canonical(&question).map_err(HomeError::from)?;
-    let policies = planned.policies.document().to_bytes().map_err(HomeError::from)?;
-    // Together, so that the disk is waited for once. Most often the policies are there already.
-    store.put_all(&lease, [&policies, &asked, &planned.bytes]).map_err(HomeError::from)?;
-    let decided = Entry::RunDecided {
-        run: run.clone(),
-        plan: planned.digest,
-        decision: decision.clone(),
-        policy: Some(policy),
-        requests: Some(Digest::of(&asked)),
-    };
-    let described = request.annotation.entry(&run);
-    home.record(project, [planned.entry(&run), decided].into_iter().chain(described).collect())?;
-    drop((lease, unplanned, evaluating)); // From here on the ledger names what the run needs.
-    observer.event(Event::Decided(&decision));
-    steps.end("decide");
-    let facts = |steps: Steps| Facts {
-        run: &run,
-        plan: &planned.plan,
-        digest: planned.digest,
-        decision: &decision,
-        policy: Some(policy),
-        replays: planned.replays.clone(),
-        planned: started,
-        overhead: steps.taken,
-    };
-    if decision.outcome != Outcome::Allow {
+    let answer = run.decide(home, observer)?;
+    observer.event(Event::Decided(&answer.decision));
+    run.steps.end("decide");
+    if answer.decision.outcome != Outcome::Allow {
         dir.remove()?;
-        return Ok(unstarted(facts(steps)));
+        return Ok(unstarted(run.facts(&answer)));
     }
 
-    let provisioned = match provision(home, &planned, &run, &dir, request) {
+    let provisioned = match provision(home, &run.planned, &run.id, &dir, request) {
         Ok(provisioned) => provisioned,
         Err(error) => {
             egress::forget(home);
-            seal(home, facts(steps), End::unprovided(&error), dir)?;
+            seal(home, run.facts(&answer), End::unprovided(&error), dir)?;
             return Err(error.into());
         }
     };
-    // Nobody labels anything between the last look at the labels and the start.
-    let unlabelled = dataset::hold_still(home, project)?;
-    // What was put in quarantine since is in the ledger; who puts it there from now on finds this run going on.
-    if let Some(why) = kept_from_starting(home, &planned.plan, &mut desk)? {
+    if let Some(Kept { reason, _asked }) = run.start(home, &mut desk)? {
         egress::forget(home);
         drop(provisioned); // Nothing of the jail is left.
-        let Kept { reason, _asked } = why;
-        return Ok(seal(home, facts(steps), End::never_started(&reason), dir)?);
+        return Ok(seal(home, run.facts(&answer), End::never_started(&reason), dir)?);
     }
-    let mounted = planned.plan.inputs.iter().map(|(name, input)| (name.clone(), input.snapshot)).collect();
-    let host = environment::host::name();
-    home.record(project, vec![Entry::RunStarted { run: run.clone(), mounted, host }])?;
-    drop(unlabelled);
     observer.event(Event::Started);
-    steps.end("provision");
-    let taking = Taking::start(planned.sources.clone(), home.inventories(project));
+    run.steps.end("provision");
+    let project = &run.planned.plan.project;
+    let taking = Taking::start(run.planned.sources.clone(), home.inventories(project)).ok();
 
-    let mut executed = execute(provisioned, (&dir, desk), &planned.plan, signals, observer)?;
-    steps.leave_out();
-    observer.event(Event::Sealing);
-    say_what_is_cut(&planned.plan, request, &executed, observer);
-    let rest = std::mem::take(&mut executed.rest);
-    let _stopping = std::mem::take(&mut executed.stopping); // They wait until the run is sealed.
-    let attempted = executed.attempted.take();
-    let network = executed.network.take();
-    let mut end = End::watched(executed, &planned.plan);
-    let (egress, mut denied) = network.map(|network| network.finish(&planned.plan)).unzip();
-    if let Some(attempted) = attempted {
-        let (also, observed) = explain(attempted, &surroundings(request, home), egress.is_some());
-        denied.get_or_insert_default().extend(also);
-        end.observed = Some(observed);
+    let executed = execute(provisioned, (&dir, desk), &run.planned.plan, signals, observer)?;
+    run.steps.leave_out();
+    run.seal(home, &answer, (executed, taking), dir, observer)
+}
+
+/// A run on its way from a plan to a record.
+struct Run<'r> {
+    id: RunId,
+    /// When it was planned.
+    began: Timestamp,
+    planned: Planned,
+    request: &'r Request,
+    steps: Steps,
+}
+
+/// What was decided, and by which policies.
+struct Answer {
+    decision: Decision,
+    policy: Digest,
+}
+
+impl Run<'_> {
+    /// Decides the plan, by what is so now. The plan, the question and the answer are on disk when this returns.
+    fn decide(&mut self, home: &mut Home, observer: &mut dyn Observer) -> Result<Answer, RunError> {
+        let planned = &mut self.planned;
+        // First, since it may take its time, and whoever puts something in quarantine waits for the other.
+        let _evaluating = holdout::alone(home, &planned.plan)?.ok_or(RunError::Evaluating)?;
+        let _unplanned = quarantine::hold_still(home)?;
+        home.catch_up()?;
+        planned.under_those_in_force(home)?;
+        observer.event(Event::Planned { run: &self.id, plan: &planned.plan, digest: &planned.digest });
+        let project = &planned.plan.project;
+        let store = home.store(project)?;
+        // Held, as those above, until the ledger names what the run needs.
+        let lease = planned.lease.take().map_or_else(|| store.lease(), Ok).map_err(HomeError::from)?;
+        let Decided { question, decision } = decide(home, planned)?;
+        let policy = question.policy;
+        let asked = to_canonical(&question).map_err(HomeError::from)?;
+        let policies = planned.policies.document().to_bytes().map_err(HomeError::from)?;
+        // Together, so that the disk is waited for once. Most often the policies are there already.
+        store.put_all(&lease, [&policies, &asked, &planned.bytes]).map_err(HomeError::from)?;
+        let decided = Entry::RunDecided {
+            run: self.id.clone(),
+            plan: planned.digest,
+            decision: decision.clone(),
+            policy: Some(policy),
+            requests: Some(Digest::of(&asked)),
+        };
+        let described = self.request.annotation.entry(&self.id);
+        home.record(project, [planned.entry(&self.id), decided].into_iter().chain(described).collect())?;
+        Ok(Answer { decision, policy })
     }
-    end.denied = denied.unwrap_or_default();
-    end.egress = egress;
-    end.inventory = taking.ok().and_then(Taking::finish);
-    if end.inventory.is_none() {
-        observer.event(Event::Note("no inventory of the environment could be made; the record has none"));
+
+    /// Records that the job starts, or says why it must not.
+    fn start(&self, home: &mut Home, desk: &mut Desk) -> Result<Option<Kept>, HomeError> {
+        let plan = &self.planned.plan;
+        // Nobody labels anything between the last look at the labels and the start.
+        let _unlabelled = dataset::hold_still(home, &plan.project)?;
+        // What was put in quarantine since is in the ledger; who puts it there from now on finds this run going on.
+        if let Some(why) = kept_from_starting(home, plan, desk)? {
+            return Ok(Some(why));
+        }
+        let mounted = plan.inputs.iter().map(|(name, input)| (name.clone(), input.snapshot)).collect();
+        let host = environment::host::name();
+        home.record(&plan.project, vec![Entry::RunStarted { run: self.id.clone(), mounted, host }])?;
+        Ok(None)
     }
-    let mut record = seal(home, facts(steps.clone()), end, dir)?;
-    steps.end("seal");
-    for (stream, bytes) in &rest {
-        observer.event(Event::Output(*stream, bytes));
+
+    /// Seals it after its job, of which `executed` is known.
+    fn seal(
+        mut self,
+        home: &mut Home,
+        answer: &Answer,
+        (mut executed, taking): (Executed, Option<Taking>),
+        dir: RunDir,
+        observer: &mut dyn Observer,
+    ) -> Result<RunRecord, RunError> {
+        observer.event(Event::Sealing);
+        say_what_is_cut(&self.planned.plan, self.request, &executed, observer);
+        let rest = std::mem::take(&mut executed.rest);
+        let _stopping = std::mem::take(&mut executed.stopping); // They wait until the run is sealed.
+        let mut end = self.end(home, executed);
+        end.inventory = taking.and_then(Taking::finish);
+        if end.inventory.is_none() {
+            let note = "no inventory of the environment could be made; the record has none";
+            observer.event(Event::Note(note));
+        }
+        let mut record = seal(home, self.facts(answer), end, dir)?;
+        self.steps.end("seal");
+        for (stream, bytes) in &rest {
+            observer.event(Event::Output(*stream, bytes));
+        }
+        record.overhead_ms = self.steps.taken;
+        Ok(record)
     }
-    record.overhead_ms = steps.taken;
-    Ok(record)
+
+    /// The end of its job, with what that had of the network and was denied.
+    fn end(&self, home: &Home, mut executed: Executed) -> End {
+        let plan = &self.planned.plan;
+        let (attempted, network) = (executed.attempted.take(), executed.network.take());
+        let mut end = End::watched(executed, plan);
+        let (egress, denied) = network.map(|network| network.finish(plan)).unzip();
+        end.denied = denied.unwrap_or_default();
+        if let Some(attempted) = attempted {
+            let (also, observed) = explain(attempted, &surroundings(self.request, home), egress.is_some());
+            end.denied.extend(also);
+            end.observed = Some(observed);
+        }
+        end.egress = egress;
+        end
+    }
+
+    fn facts<'a>(&'a self, answer: &'a Answer) -> Facts<'a> {
+        Facts {
+            run: &self.id,
+            plan: &self.planned.plan,
+            digest: self.planned.digest,
+            decision: &answer.decision,
+            policy: Some(answer.policy),
+            replays: self.planned.replays.clone(),
+            planned: self.began,
+            overhead: self.steps.taken.clone(),
+        }
+    }
 }
 
 /// Says what is not shown of a run of which only metrics are kept.
@@ -267,7 +322,7 @@ struct Kept {
 
 fn kept_from_starting(home: &mut Home, plan: &Plan, desk: &mut Desk) -> Result<Option<Kept>, HomeError> {
     if let Some(mut asked) = desk.stop_early() {
-        asked.answer(Answer::Done(0));
+        asked.answer(desk::Answer::Done(0));
         let who = match &asked.wish {
             Wish::Stop(who) => who.as_str(),
             _ => "somebody",

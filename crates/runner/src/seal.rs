@@ -236,6 +236,7 @@ pub(crate) fn seal(
         record = blunt(record, alone.skipped);
     }
     labels::since_started(home, &mut record);
+    let labels = labels::of_entry(home, &mut record);
     let signer = Signer::open(home)?;
     let bytes = to_canonical(&record).map_err(HomeError::from)?;
     let digest = store.put_bytes(&lease, &bytes)?;
@@ -244,7 +245,7 @@ pub(crate) fn seal(
         status: record.status,
         record: digest,
         outputs: record.outputs_snapshot.unwrap_or(digest),
-        labels: record.labels.clone(),
+        labels,
         attestation: Some(store.put_bytes(&lease, &attest(home, &signer, plan, &record)?)?),
     };
     // The key is in the ledger before what it signed, in the same commit.

@@ -2,7 +2,6 @@
 
 use aseptic_catalog::{Cursor, Field, Found, Page, Question};
 use aseptic_model::{Diagnose, Diagnosis};
-use aseptic_policy::Act;
 
 use crate::home::{Home, HomeError, now};
 use crate::observer::{Event, Observer};
@@ -27,7 +26,10 @@ impl Diagnose for SearchFailed {
     }
 }
 
-/// Up to `limit` runs that `question` asks for, after `cursor` or from the start, with the values of `columns`.
+/// Runs of a page that nobody sees: it is only counted how many of them may be looked at.
+const COUNTED_AT_ONCE: usize = 1_000;
+
+/// Up to `limit` runs that `question` asks for and that the user may look at, after `cursor` or from the start, with the values of `columns`.
 ///
 /// Unlike a page of the catalog it is only shorter at the end of the answer; the observer is told how many runs were
 /// looked at, and may end the search early: then `next` says where it can go on.
@@ -42,14 +44,14 @@ pub fn search(
     limit: usize,
     observer: &mut dyn Observer,
 ) -> Result<Page, SearchFailed> {
-    home.allowed(&question.project, Act::View, None)?;
+    let sight = home.sight(&question.project)?;
     let mut runs: Vec<Found> = Vec::new();
     let mut next = cursor.cloned();
     let mut examined = 0;
     loop {
         let wanted = limit.saturating_sub(runs.len());
         let page = home.catalog.search(question, columns, next.as_ref(), wanted, now())?;
-        runs.extend(page.runs);
+        runs.extend(page.runs.into_iter().filter(|found| sight.has_run(&found.run)));
         examined += page.examined;
         next = page.next;
         if next.is_none() || runs.len() >= limit || observer.is_interrupted() {
@@ -59,11 +61,22 @@ pub fn search(
     }
 }
 
-/// How many runs `question` asks for.
+/// How many runs `question` asks for that the user may look at.
 ///
 /// # Errors
 /// [`SearchFailed`].
 pub fn count(home: &Home, question: &Question) -> Result<u64, SearchFailed> {
-    home.allowed(&question.project, Act::View, None)?;
-    Ok(home.catalog.count(question, now()).map_err(aseptic_catalog::SearchFailed::from)?)
+    let sight = home.sight(&question.project)?;
+    if sight.is_whole() {
+        return Ok(home.catalog.count(question, now()).map_err(aseptic_catalog::SearchFailed::from)?);
+    }
+    let (mut count, mut next) = (0, None);
+    loop {
+        let page = home.catalog.search(question, &[], next.as_ref(), COUNTED_AT_ONCE, now())?;
+        count += page.runs.iter().filter(|found| sight.has_run(&found.run)).count() as u64;
+        next = page.next;
+        if next.is_none() {
+            return Ok(count);
+        }
+    }
 }

@@ -5,7 +5,7 @@
 //! and line endings: a file that git would change on its way in counts as changed.
 //!
 //! **Absent on purpose:** running git, as in `git.rs`. Submodules, whose commits are of other repositories, count as
-//! changed.
+//! changed. Policies, which are no part of the code.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -15,12 +15,18 @@ use aseptic_store::{EntryKind, Store, Tree};
 
 use super::git::repository_of;
 use super::object::{Id, Objects};
+use super::policies::PoliciesInCode;
 
 /// Directories in each other that are looked into: no path of Linux has more.
 const DEPTH_MAX: usize = 2_048;
 
 /// Why the code that was taken from the directory `root` is not what its commit has, in words; nothing if it is.
-pub(crate) fn why_not(store: &Store, code: &Code, root: &Path) -> Option<String> {
+pub(crate) fn why_not(
+    store: &Store,
+    code: &Code,
+    root: &Path,
+    policies: Option<&PoliciesInCode>,
+) -> Option<String> {
     let Some(commit) = &code.git_commit else {
         return Some("it is not in a git repository with a commit".to_owned());
     };
@@ -34,7 +40,7 @@ pub(crate) fn why_not(store: &Store, code: &Code, root: &Path) -> Option<String>
     else {
         return unreadable();
     };
-    let comparison = Comparison { store, objects: &objects, root: &root };
+    let comparison = Comparison { store, objects: &objects, root: &root, policies };
     match comparison.directory(&tree, Some(&code.snapshot), None, 0) {
         Ok(()) => None,
         Err(Different::Unreadable) => unreadable(),
@@ -109,6 +115,7 @@ struct Comparison<'c> {
     objects: &'c Objects,
     /// The directory that the code was taken from.
     root: &'c Path,
+    policies: Option<&'c PoliciesInCode>,
 }
 
 impl Comparison<'_> {
@@ -190,6 +197,7 @@ impl Comparison<'_> {
             }
             // A directory without files is how git leaves a submodule that was not fetched.
             (_, Ok(_)) | (Mode::Submodule, Err(_)) => Ok(()),
+            _ if self.policies.is_some_and(|policies| policies.hold(path)) => Ok(()),
             (_, Err(_)) => Err(Different::Path(path.clone(), "is in its commit and was removed")),
         }
     }

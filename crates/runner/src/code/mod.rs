@@ -3,3 +3,4 @@
 pub(crate) mod clean;
 pub(crate) mod git;
 mod object;
+pub(crate) mod policies;

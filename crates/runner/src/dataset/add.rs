@@ -74,7 +74,7 @@ pub fn add(
     path: &Path,
     name: &DatasetName,
     said: &Said,
-    options: &ImportOptions,
+    options: &ImportOptions<'_>,
     observer: &mut dyn Observer,
 ) -> Result<Added, DatasetError> {
     home.allowed(project, Act::AddDataset, None)?;
@@ -228,7 +228,7 @@ fn recognised(
     snapshot: &Snapshot,
     latest: Option<&DatasetVersion>,
 ) -> Result<BTreeSet<Label>, HomeError> {
-    let known = Known::of(home, project, Some(name))?;
+    let known = Known::with_files_of(home, project, Some(name), &[snapshot.digest])?;
     let mut labels = known.within(&home.store(project)?, &snapshot.digest)?.labels;
     if let Some(latest) = latest {
         let taken_off = taken_off(home, project, latest)?;

@@ -7,7 +7,7 @@ use aseptic_model::{Digest, InputRef, InputRefError, ProjectName};
 use aseptic_policy::Act;
 use aseptic_store::{Comparison, StoreError};
 
-use super::{DatasetError, find};
+use super::{DatasetError, seen};
 use crate::home::Home;
 use crate::retention::there;
 
@@ -100,9 +100,13 @@ fn resolve(
     reference: &SnapshotRef,
 ) -> Result<(SnapshotRef, Digest), DatasetError> {
     match reference {
+        // A tree may be part of anything, and does not say of what.
+        SnapshotRef::Digest(digest) if !home.sight(project)?.is_whole() => {
+            Err(DatasetError::ByDigest { project: project.clone(), digest: *digest })
+        }
         SnapshotRef::Digest(digest) => Ok((reference.clone(), *digest)),
         SnapshotRef::Dataset(reference) => {
-            let found = find(home, project, reference)?;
+            let found = seen(home, project, reference)?;
             there(&found)?;
             let exact = InputRef::Dataset { name: found.name, version: Some(found.version) };
             Ok((SnapshotRef::Dataset(exact), found.snapshot))

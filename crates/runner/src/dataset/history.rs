@@ -1,15 +1,17 @@
 //! What was done to a dataset, and how a version of it stands.
 
+use std::collections::BTreeSet;
+
 use aseptic_catalog::{DatasetChange, DatasetVersion};
 use aseptic_model::{DatasetName, InputRef, ProjectName, RetainedKind, Retention};
 use aseptic_policy::is_held_out;
 use aseptic_store::Storage;
 
-use super::{DatasetError, find, versions};
+use super::{DatasetError, seen, versions};
 use crate::holdout::{Evaluations, evaluations_of};
 use crate::home::{Home, HomeError};
 
-/// Everything that was done to the versions of a dataset, the last first.
+/// Everything that was done to the versions of a dataset that the user may look at, the last first.
 ///
 /// # Errors
 /// [`DatasetError::Missing`] when there is none.
@@ -18,8 +20,10 @@ pub fn history(
     project: &ProjectName,
     name: &DatasetName,
 ) -> Result<Vec<DatasetChange>, DatasetError> {
-    versions(home, project, name)?;
-    Ok(home.catalog.dataset_changes(project, name).map_err(HomeError::from)?)
+    let seen: BTreeSet<u32> = versions(home, project, name)?.iter().map(|one| one.version).collect();
+    let mut changes = home.catalog.dataset_changes(project, name).map_err(HomeError::from)?;
+    changes.retain(|change| seen.contains(&change.version));
+    Ok(changes)
 }
 
 /// One version and how it stands.
@@ -40,7 +44,7 @@ pub struct Details {
 /// # Errors
 /// [`DatasetError`].
 pub fn details(home: &Home, project: &ProjectName, reference: &InputRef) -> Result<Details, DatasetError> {
-    let version = find(home, project, reference)?;
+    let version = seen(home, project, reference)?;
     let retention_default =
         home.catalog.retention_default(project, RetainedKind::Datasets).map_err(HomeError::from)?;
     let storage = match version.expired {

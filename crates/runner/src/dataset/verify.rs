@@ -7,7 +7,7 @@ use aseptic_model::{InputRef, ProjectName};
 use aseptic_policy::Act;
 use aseptic_store::{Extent, Verified};
 
-use super::{DatasetError, find};
+use super::{DatasetError, seen};
 use crate::home::{Home, HomeError};
 use crate::observer::{Event, Observer};
 use crate::retention::there;
@@ -105,7 +105,7 @@ pub fn verify(
     home.allowed(project, Act::View, None)?;
     let store = home.store(project)?;
     let _lease = store.lease()?; // What is deleted while it is read would look damaged.
-    let version = find(home, project, reference)?;
+    let version = seen(home, project, reference)?;
     there(&version)?;
     let (extent, seed) = match portion {
         Portion::Whole => (Extent::Whole, None),

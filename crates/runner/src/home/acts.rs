@@ -3,16 +3,22 @@
 //! **Invariant:** no entry is written that a user causes and may not cause: [`Home::record`] asks for every entry, and
 //! the use cases ask before, so that nothing was done in vain.
 
+use std::collections::BTreeSet;
 use std::os::unix::fs::MetadataExt as _;
 
-use aseptic_model::{DatasetName, Event, Object, Outcome, ProjectName};
-use aseptic_policy::{Act, Policies, Principal, Role};
+use aseptic_catalog::DatasetVersion;
+use aseptic_model::{DatasetName, Event, Label, Object, Outcome, ProjectName};
+use aseptic_policy::{About, Act, Policies, Principal, Role};
 
-use super::{Home, HomeError, io_error, now};
+use super::{Home, HomeError, io_error};
+use crate::labels::label_bytes;
 use crate::policy::{in_force, in_force_for_change};
 
 /// How many people are named of those who may.
 const NAMED_MAX: usize = 5;
+
+/// Bytes of labels in the entry of a refusal, which has 32 KiB of reasons and may name a long path.
+const LABELS_BYTES_MAX: usize = 8 << 10;
 
 /// Nobody with the roles of a user may do what they want.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -31,18 +37,33 @@ pub struct NotAllowed {
 }
 
 impl Home {
-    /// Asks the policies of `project` whether the user may do `act`, on `object` if it is about one thing. A refusal is
-    /// an entry of the ledger, the first of each process.
+    /// Asks the policies of `project` whether the user may do `act`, on `object` if it is about one thing, with the labels
+    /// that this has now. A refusal is an entry of the ledger, or counted where there are many.
     ///
     /// # Errors
     /// [`HomeError::NotAllowed`]; others when that cannot be found out, and then nothing may be done either.
     pub fn allowed(&self, project: &ProjectName, act: Act, object: Option<&str>) -> Result<(), HomeError> {
+        self.allowed_with(project, act, object, None)
+    }
+
+    /// As [`Self::allowed`], for something with `labels`, whatever the catalog has.
+    pub(super) fn allowed_with(
+        &self,
+        project: &ProjectName,
+        act: Act,
+        object: Option<&str>,
+        labels: Option<BTreeSet<Label>>,
+    ) -> Result<(), HomeError> {
         let policies = match act {
             Act::EditPolicy => in_force_for_change(self, project)?.policies,
             _ => in_force(self, project)?.policies,
         };
         let principal = self.principal(&policies)?;
-        let decision = policies.allows(&principal, act, project, object);
+        let about = match labels {
+            Some(labels) => About { object: object.unwrap_or_default().to_owned(), labels },
+            None => self.about(&policies, project, act, object)?,
+        };
+        let decision = policies.allows(&principal, act, project, &about);
         if decision.outcome == Outcome::Allow {
             return Ok(());
         }
@@ -54,34 +75,76 @@ impl Home {
         if decision.outcome == Outcome::NeedsApproval {
             why += ", and this needs an approval";
         }
-        if !self.denied.replace(true) {
-            let object = object.map(str::to_owned);
-            let event =
-                Event::ActDenied { act: act.to_string(), object, policy: policies.digest(), decision };
-            let time = now();
-            let mut events: Vec<_> = self.clock_went_back(time)?.into_iter().collect();
-            events.push(event);
-            let events = events.into_iter().map(|event| (project.clone(), event)).collect();
-            self.write(time, events, |ledger, entries| ledger.append(entries).map(drop))?;
-        }
+        let (labels, unlisted_labels) = listed(about.labels);
+        let (object, policy) = (object.map(str::to_owned), policies.digest());
+        let act_denied =
+            Event::ActDenied { act: act.to_string(), object, labels, unlisted_labels, policy, decision };
+        self.refused(project, act_denied)?;
         let denied = NotAllowed { user: principal.user, act, project: project.clone(), why, help };
         Err(HomeError::NotAllowed(Box::new(denied)))
     }
 
-    /// Who uses it, with the roles that `policies` give. Without a roles file whoever owns the state directory is its
-    /// owner, and nobody else is anything: the administrator of the machine too.
+    /// As [`Self::allowed`], for one object. A part of what a run left is part of the run, with labels of its own.
+    ///
+    /// # Errors
+    /// As [`Self::allowed`].
+    pub(crate) fn allowed_on(
+        &self,
+        project: &ProjectName,
+        act: Act,
+        object: &Object,
+    ) -> Result<(), HomeError> {
+        if let Object::Artifact { run, path } = object {
+            let labels = self.catalog.labels_of_outputs(project, run, Some(path))?;
+            let run = Object::Run(run.clone()).to_string();
+            self.allowed_with(project, act, Some(&run), Some(labels))?;
+        }
+        self.allowed(project, act, Some(&object.to_string()))
+    }
+
+    /// What policies are told about an object. Its labels are only looked up where one may ask for them.
+    fn about(
+        &self,
+        policies: &Policies,
+        project: &ProjectName,
+        act: Act,
+        object: Option<&str>,
+    ) -> Result<About, HomeError> {
+        let object = object.unwrap_or_default().to_owned();
+        let labels = match object.parse() {
+            Ok(object) if policies.tells_apart(act) => self.labels_of(project, &object)?,
+            _ => BTreeSet::new(),
+        };
+        Ok(About { object, labels })
+    }
+
+    /// The labels that an object has now: none where there is no such thing, or it can have none.
+    fn labels_of(&self, project: &ProjectName, object: &Object) -> Result<BTreeSet<Label>, HomeError> {
+        let catalog = &self.catalog;
+        let of_versions = |versions: Vec<DatasetVersion>, is_meant: &dyn Fn(&DatasetVersion) -> bool| {
+            versions.into_iter().filter(is_meant).flat_map(|version| version.labels).collect()
+        };
+        Ok(match object {
+            Object::Dataset { name, version } => of_versions(catalog.versions(project, name)?, &|found| {
+                version.is_none_or(|version| version == found.version)
+            }),
+            Object::Snapshot(digest) => {
+                of_versions(catalog.all_versions(project)?, &|found| found.snapshot == *digest)
+            }
+            Object::File(digest) => catalog.labels_of_file(digest)?,
+            Object::Run(run) => catalog.labels_of_outputs(project, run, None)?,
+            Object::Artifact { run, path } => catalog.labels_of_outputs(project, run, Some(path))?,
+            Object::Host(_) | Object::Package { .. } | Object::Policy(_) => BTreeSet::new(),
+        })
+    }
+
+    /// Who uses it, with the roles that `policies` give.
     ///
     /// # Errors
     /// [`HomeError::Io`].
     pub(crate) fn principal(&self, policies: &Policies) -> Result<Principal, HomeError> {
-        let user = self.user();
-        if let Some(roles) = policies.roles() {
-            return Ok(roles.principal(user));
-        }
         let owner = self.dir.metadata().map_err(|source| io_error("look at", &self.dir, source))?.uid();
-        let is_owner = owner == rustix::process::getuid().as_raw();
-        let roles = is_owner.then_some(Role::Owner).into_iter().collect();
-        Ok(Principal { user: user.to_owned(), roles, ..Principal::default() })
+        Ok(policies.principal(self.user(), owner == rustix::process::getuid().as_raw()))
     }
 
     /// Name of the user of the operating system, as roles files have it; its number where it has none.
@@ -89,6 +152,20 @@ impl Home {
     pub fn user(&self) -> &str {
         self.actor.strip_prefix("user:").unwrap_or(&self.actor)
     }
+}
+
+/// The first of `labels`, which the entry of a refusal has room for, and how many more there are. Data from elsewhere can
+/// have thousands, and what has them must not be refused without an entry.
+fn listed(labels: BTreeSet<Label>) -> (BTreeSet<Label>, Option<u64>) {
+    let all = labels.len();
+    let mut bytes = 0;
+    let fits = |label: &Label| {
+        bytes += label_bytes(label);
+        bytes <= LABELS_BYTES_MAX
+    };
+    let listed: BTreeSet<Label> = labels.into_iter().take_while(fits).collect();
+    let more = all - listed.len();
+    (listed, (more > 0).then_some(more as u64))
 }
 
 /// What the user is, as a reason.
@@ -170,7 +247,15 @@ pub(super) fn acts_of(event: &Event) -> &'static [Act] {
         | Event::RunReached { .. }
         | Event::RunReused { .. }
         | Event::RunReplayed { .. } => &[],
-        Event::LedgerClockWentBack { .. } | Event::ActDenied { .. } => &[],
+        Event::LedgerClockWentBack { .. } | Event::ActDenied { .. } | Event::ActDenials(..) => &[],
+    }
+}
+
+/// Labels that what `event` is about has by it, where there is no such thing before.
+pub(super) fn new_labels_of(event: &Event) -> Option<BTreeSet<Label>> {
+    match event {
+        Event::DatasetAdded { labels, .. } => Some(labels.clone()),
+        _ => None,
     }
 }
 

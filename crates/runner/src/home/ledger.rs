@@ -11,7 +11,8 @@ use aseptic_model::{Digest, Entry, Event, ProjectName, Timestamp, from_canonical
 use aseptic_policy::Act;
 use aseptic_store::{Store, StoreError};
 
-use super::acts::{acts_of, objects_of};
+use super::acts::{acts_of, new_labels_of, objects_of};
+use super::too_large::TooLarge;
 use super::{Home, HomeError, RECORD_BYTES_MAX, format_error, now};
 use crate::record::values::{self, Values, salt};
 use crate::record::{living, reveal};
@@ -73,18 +74,24 @@ impl Home {
     ///
     /// Values that people may ask to erase are durable in the file `values` before, and the entries have
     /// commitments to them. A clock that went back is an entry before the others.
-    pub(crate) fn record_in(&mut self, mut events: Vec<(ProjectName, Event)>) -> Result<(), HomeError> {
-        let Some((project, _)) = events.first() else { return Ok(()) };
+    pub(crate) fn record_in(&mut self, events: Vec<(ProjectName, Event)>) -> Result<(), HomeError> {
         let mut acts = BTreeSet::new();
         for (project, event) in &events {
             let objects = objects_of(event);
             for act in acts_of(event) {
-                acts.extend(objects.iter().map(|object| (project, *act, object.clone())));
+                let labels = new_labels_of(event);
+                acts.extend(objects.iter().map(|object| (project, *act, object.clone(), labels.clone())));
             }
         }
-        for (project, act, object) in acts {
-            self.allowed(project, act, object.as_deref())?;
+        for (project, act, object, labels) in acts {
+            self.allowed_with(project, act, object.as_deref(), labels)?;
         }
+        self.commit(events)
+    }
+
+    /// Writes `events` as one durable commit, whoever causes them. None writes nothing.
+    pub(super) fn commit(&self, mut events: Vec<(ProjectName, Event)>) -> Result<(), HomeError> {
+        let Some((project, _)) = events.first() else { return Ok(()) };
         let time = now();
         if let Some(event) = self.clock_went_back(time)? {
             events.insert(0, (project.clone(), event));
@@ -128,7 +135,9 @@ impl Home {
         for (project, event) in events {
             let mut entry = Entry::new(time, self.actor.clone(), project, event);
             kept.extend(entry.seal(salt)?);
-            entries.push(to_canonical(&entry)?);
+            let bytes = to_canonical(&entry)?;
+            TooLarge::check(&entry, bytes.len())?;
+            entries.push(bytes);
         }
         let entries: Vec<&[u8]> = entries.iter().map(Vec::as_slice).collect();
         // Held until the entries are there: an erasure removes values that no entry has.
@@ -181,7 +190,11 @@ impl Home {
     }
 
     fn apply_new(&mut self) -> Result<Met, HomeError> {
-        feed(&self.dir, &mut self.catalog, self.seen.get_mut())
+        // Whoever is told that nothing came of it does it again, or believes that it is not so.
+        feed(&self.dir, &mut self.catalog, self.seen.get_mut()).map_err(|error| match error {
+            HomeError::Catalog(error) if self.written.get() => HomeError::Behind(error),
+            error => error,
+        })
     }
 
     /// Forgets the catalog and makes it anew from ledger and stores.

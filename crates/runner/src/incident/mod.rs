@@ -239,7 +239,7 @@ pub fn reached(
     project: &ProjectName,
     incident: &Incident,
 ) -> Result<Vec<Preview>, IncidentError> {
-    home.allowed(project, Act::View, None)?;
+    home.allowed(project, Act::View, Some(&format!("incident:{}", incident.incident)))?;
     incident.objects.iter().map(|object| Ok(current_reach(home, project, object)?)).collect()
 }
 

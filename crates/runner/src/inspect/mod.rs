@@ -20,7 +20,7 @@ use crate::environment::python::{Captured, capture};
 use crate::home::{Home, HomeError};
 use crate::plan::Planned;
 use crate::request::{CodeChoice, Request, RequestError};
-use crate::results::{ResultError, summary};
+use crate::results::{ResultError, seen};
 use crate::retention::there_run;
 
 pub use diff::{Aspect, EnvironmentDiff, FactChange, PackageChange, SystemChange, diff_environments};
@@ -146,7 +146,7 @@ fn captured(request: &Request) -> Result<Option<Captured>, InspectError> {
 }
 
 fn of_run(home: &Home, project: &ProjectName, run: &RunRef) -> Result<EnvironmentShown, InspectError> {
-    let summary = summary(home, project, run)?;
+    let summary = seen(home, project, run)?;
     let plan: Plan = home.object(project, &summary.plan)?;
     let (inventory, mut unknown) = recorded(home, project, &summary, &plan)?;
     unknown.extend(inventory.incomplete.clone());

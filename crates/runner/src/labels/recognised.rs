@@ -1,33 +1,39 @@
 //! Labelled data where nobody said that it is: files of a tree that a version with labels has, too.
 //!
 //! A hold-out that lies beside the code is read by every run, and one file of a dataset is not the dataset. Both are
-//! recognised by the bytes of each file.
+//! recognised by the bytes of each file. The files of the tree are in memory, and those of the versions pass by.
 //!
 //! **Absent on purpose:** files that are only nearly the same, and those that runs left, which whoever asks about a dataset
 //! looks up by themselves: a run leaves copies of its code.
 
-use std::collections::BTreeSet;
+mod search;
 
-use aseptic_catalog::DatasetVersion;
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use aseptic_catalog::{DatasetVersion, HeldOut};
 use aseptic_model::{Code, DatasetName, Digest, FilePath, Label, ProjectName, escape_bytes};
 use aseptic_policy::is_held_out;
 use aseptic_store::{EntryKind, Store, StoreError};
 
 use crate::home::{Home, HomeError};
 use crate::observer::{Event, Observer};
+use search::Search;
 
-/// Files of labelled versions that are looked at, each 40 bytes of memory.
+/// Files of labelled versions that are looked at.
 const FILES_MAX: usize = 500_000;
+
+/// Files that are looked for at once, each about 40 bytes of memory.
+const WANTED_MAX: usize = 500_000;
 
 /// Files that a message names.
 const NAMED_MAX: usize = 3;
 
-/// The files of labelled versions.
+/// The labelled versions of a project, with those of their files that were looked for.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     versions: Vec<DatasetVersion>,
-    /// Each file with the version that has it, as its place in the list; in the order of digests.
-    files: Vec<(Digest, u32)>,
+    /// Each file that was looked for and found with the versions that have it, as their places in the list, in its order.
+    files: HashMap<Digest, Vec<u32>>,
     /// Versions that were not looked at: they have too many files, or cannot be read.
     unread: Vec<String>,
 }
@@ -44,33 +50,85 @@ pub(crate) struct Recognised {
 }
 
 impl Known {
-    /// Every labelled version of a project but those of `apart`: hold-out data first, then the newest first.
-    pub(crate) fn of(
+    /// Which files of `trees` every labelled version of a project has, but those of `apart`: hold-out data first, then the
+    /// newest first. An empty file is everybody's.
+    pub(crate) fn with_files_of(
         home: &Home,
         project: &ProjectName,
         apart: Option<&DatasetName>,
+        trees: &[Digest],
     ) -> Result<Self, HomeError> {
-        let mut known = Self { versions: home.catalog.labelled_versions(project)?, ..Self::default() };
-        known.versions.retain(|version| Some(&version.name) != apart);
-        known.versions.sort_by_key(|version| !is_held_out(&version.labels));
-        if known.versions.is_empty() {
-            return Ok(known);
+        let mut known = Self::labelled(home, project, apart)?;
+        if !known.versions.is_empty() {
+            known.look_for_files_of(&home.store(project)?, trees, WANTED_MAX)?;
         }
-        let store = home.store(project)?;
-        for (place, version) in (0_u32..).zip(&known.versions) {
-            let room = FILES_MAX - known.files.len();
-            let fits = usize::try_from(version.files).is_ok_and(|files| files <= room);
-            let before = known.files.len();
-            if !fits || read(&store, version, place, &mut known.files).is_err() {
-                known.files.truncate(before);
-                known.unread.push(format!("{}@{}", version.name, version.version));
-            }
-        }
-        known.files.sort_unstable();
         Ok(known)
     }
 
-    /// What of `tree` is labelled data. An empty file is everybody's.
+    /// Which labelled versions of a project have a file of these bytes.
+    pub(crate) fn with_file(home: &Home, project: &ProjectName, file: &Digest) -> Result<Self, HomeError> {
+        let mut known = Self::labelled(home, project, None)?;
+        if !known.versions.is_empty() {
+            known.look_for(&home.store(project)?, &HashSet::from([*file]), FILES_MAX);
+        }
+        Ok(known)
+    }
+
+    fn labelled(home: &Home, project: &ProjectName, apart: Option<&DatasetName>) -> Result<Self, HomeError> {
+        let mut known = Self { versions: home.catalog.labelled_versions(project)?, ..Self::default() };
+        known.versions.retain(|version| Some(&version.name) != apart);
+        known.versions.sort_by_key(|version| !is_held_out(&version.labels));
+        Ok(known)
+    }
+
+    /// Looks for at most `together` files at once.
+    fn look_for_files_of(
+        &mut self,
+        store: &Store,
+        trees: &[Digest],
+        together: usize,
+    ) -> Result<(), StoreError> {
+        let mut wanted = HashSet::new();
+        for tree in trees {
+            for entry in store.walk(tree)? {
+                let (_, EntryKind::File { size: 1.., digest, .. }) = entry? else { continue };
+                if self.files.contains_key(&digest) {
+                    continue;
+                }
+                wanted.insert(digest);
+                if wanted.len() == together {
+                    self.look_for(store, &wanted, FILES_MAX);
+                    wanted.clear();
+                }
+            }
+        }
+        self.look_for(store, &wanted, FILES_MAX);
+        Ok(())
+    }
+
+    /// Looks for `wanted` in the first versions that have at most `room` files together.
+    fn look_for(&mut self, store: &Store, wanted: &HashSet<Digest>, mut room: usize) {
+        self.unread.clear();
+        let mut search = Search::new(store, wanted);
+        for (place, version) in (0_u32..).zip(&self.versions) {
+            let fits = usize::try_from(version.files).is_ok_and(|files| files <= room);
+            let named = (version.snapshot, version.files, version.bytes);
+            let found = if fits { search.within(named) } else { None };
+            let Some(found) = found else {
+                self.unread.push(format!("{}@{}", version.name, version.version));
+                continue;
+            };
+            room -= found.files;
+            for digest in found.wanted {
+                let places = self.files.entry(digest).or_default();
+                if places.last() != Some(&place) {
+                    places.push(place);
+                }
+            }
+        }
+    }
+
+    /// What of `tree`, whose files were looked for, is labelled data.
     ///
     /// # Errors
     /// As [`Store::walk`].
@@ -80,9 +138,35 @@ impl Known {
             return Ok(found);
         }
         for entry in store.walk(tree)? {
-            if let (path, EntryKind::File { size: 1.., digest, .. }) = entry? {
+            if let (path, EntryKind::File { digest, .. }) = entry? {
                 found.add(&path, self.versions_with(&digest));
             }
+        }
+        Ok(found)
+    }
+
+    /// Hold-out data that has a file of `tree`, too, whose files were looked for.
+    ///
+    /// # Errors
+    /// As [`Store::walk`].
+    pub(crate) fn held_out_with_files_of(
+        &self,
+        store: &Store,
+        tree: &Digest,
+    ) -> Result<BTreeSet<HeldOut>, StoreError> {
+        let mut found = BTreeSet::new();
+        if self.files.is_empty() {
+            return Ok(found);
+        }
+        for entry in store.walk(tree)? {
+            let (_, EntryKind::File { digest, .. }) = entry? else { continue };
+            let held_out = self.versions_with(&digest).filter(|version| is_held_out(&version.labels));
+            found.extend(
+                held_out.map(|version| HeldOut::Dataset {
+                    name: version.name.clone(),
+                    snapshot: version.snapshot,
+                }),
+            );
         }
         Ok(found)
     }
@@ -93,9 +177,8 @@ impl Known {
     }
 
     fn versions_with(&self, file: &Digest) -> impl Iterator<Item = &DatasetVersion> {
-        let first = self.files.partition_point(|(digest, _)| digest < file);
-        let same = self.files.iter().skip(first).take_while(move |(digest, _)| digest == file);
-        same.filter_map(|(_, place)| self.versions.get(usize::try_from(*place).ok()?))
+        let places = self.files.get(file).into_iter().flatten();
+        places.filter_map(|place| self.versions.get(usize::try_from(*place).ok()?))
     }
 
     /// What was not looked at, in words.
@@ -106,20 +189,6 @@ impl Known {
             "files of {first}{others} were not looked for: there are too many, or they cannot be read"
         ))
     }
-}
-
-fn read(
-    store: &Store,
-    version: &DatasetVersion,
-    place: u32,
-    files: &mut Vec<(Digest, u32)>,
-) -> Result<(), StoreError> {
-    for entry in store.walk(&version.snapshot)? {
-        if let (_, EntryKind::File { size: 1.., digest, .. }) = entry? {
-            files.push((digest, place));
-        }
-    }
-    Ok(())
 }
 
 impl Recognised {
@@ -157,7 +226,7 @@ pub(crate) fn recognise(
     observer: &mut dyn Observer,
 ) -> Result<Option<String>, HomeError> {
     let Some(code) = code else { return Ok(None) };
-    let known = Known::of(home, project, None)?;
+    let known = Known::with_files_of(home, project, None, &[code.snapshot])?;
     if let Some(gap) = known.gap() {
         observer.event(Event::Note(&format!("labelled data in the code: {gap}")));
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use aseptic_model::{Digest, Event as Entry, Object, Outcome, ProjectName};
-use aseptic_policy::{Act, Policies, PolicyDocument, Principal, Role, Severity, check};
+use aseptic_policy::{About, Act, Policies, PolicyDocument, Principal, Problem, Role, Severity, check};
 
 use super::files::{FileProblem, directory_beside, shown};
 use super::roles::not_replaced;
@@ -93,12 +93,23 @@ fn checked(
     let policies = home.parsed.get(document.clone()).map_err(|error| match error {
         HomeError::Policy(error) => wrong(error, &document),
         other => other.into(),
-    })?;
+    });
     // A policy that the schema does not fit may forbid nothing of what its author thinks.
-    match check(&document).into_iter().find(|problem| problem.severity == Severity::Error) {
-        Some(problem) => Err(wrong(problem.into(), &document)),
-        None => Ok(policies),
+    let problems = check(&document).into_iter().filter(|problem| problem.severity == Severity::Error);
+    let problems: Vec<_> = problems.collect();
+    match problems.first().cloned() {
+        Some(problem) => Err(wrong(with_others(problem, problems.len()).into(), &document)),
+        None => policies,
     }
+}
+
+/// The first of so many problems.
+fn with_others(problem: Problem, problems: usize) -> Problem {
+    let help = match problems {
+        0 | 1 => problem.help,
+        more => format!("{}; `aseptic policy check` shows all {more} errors", problem.help),
+    };
+    Problem { help, ..problem }
 }
 
 /// Whether somebody could put others in force after `policies`: what nobody can change again is a mistake.
@@ -117,8 +128,8 @@ fn leave_somebody(
     // As the act is asked about without an object, and about policies.
     let object = Object::Policy(policies.digest()).to_string();
     let may = |principal: &Principal| {
-        let allows = |object| policies.allows(principal, Act::EditPolicy, project, object).outcome;
-        [None, Some(object.as_str())].into_iter().all(|object| allows(object) == Outcome::Allow)
+        let allows = |about: About| policies.allows(principal, Act::EditPolicy, project, &about).outcome;
+        [About::default(), About::object(&object)].into_iter().all(|about| allows(about) == Outcome::Allow)
     };
     match authors.iter().any(may) {
         true => Ok(()),

@@ -48,7 +48,7 @@ impl ExplainedRun {
 /// Decides the plan of a run again, from what was recorded and nothing else, and explains it.
 ///
 /// # Errors
-/// [`PolicyUseError`]; [`PolicyUseError::Differs`] when the decision is not the recorded one.
+/// [`PolicyUseError`]; [`PolicyUseError::Differs`] when the decision is not the recorded one, whatever words it has.
 pub fn explain(home: &Home, project: &ProjectName, run: &RunRef) -> Result<ExplainedRun, PolicyUseError> {
     let summary = seen(home, project, run)?;
     let Some(found) = recorded(home, project, &summary.run)? else {
@@ -61,14 +61,21 @@ pub fn explain(home: &Home, project: &ProjectName, run: &RunRef) -> Result<Expla
     let policies = Policies::parse(document)
         .map_err(|source| PolicyUseError::Unusable { digest: policy, source: Box::new(source) })?;
     let explanation = policies.explain(&question);
-    if explanation.decision != found.decision || policies.digest() != policy {
+    if !explanation.decision.agrees_with(&found.decision) || policies.digest() != policy {
         return Err(PolicyUseError::Differs {
             run: summary.run,
             recorded: found.decision.outcome.as_str(),
             again: explanation.decision.outcome.as_str(),
         });
     }
-    Ok(ExplainedRun::of(Some(summary.run), question, explanation))
+    let is_reworded = explanation.decision != found.decision;
+    let mut explained = ExplainedRun::of(Some(summary.run), question, explanation);
+    if is_reworded {
+        explained
+            .notes
+            .push("the decision is the recorded one; this version says why in other words".to_owned());
+    }
+    Ok(explained)
 }
 
 /// Decides a plan, which does not run, and explains it.
@@ -81,11 +88,21 @@ pub fn explain_plan(home: &Home, planned: &Planned) -> Result<ExplainedRun, Poli
     Ok(ExplainedRun::of(None, question, explanation))
 }
 
-/// The risk that was counted when a run was decided; none of runs that were decided before there was one.
+/// What was known of a run when it was decided, whatever was decided.
+#[derive(Clone, Debug, Default)]
+pub struct Noted {
+    /// The risk that was counted; none of runs that were decided before there was one.
+    pub risk: Option<Risk>,
+    /// One line for each thing that somebody should know.
+    pub notes: Vec<String>,
+}
+
+/// What was known of a run when it was decided; nothing where its question was not recorded.
 ///
 /// # Errors
 /// [`PolicyUseError`].
-pub fn risk_of(home: &Home, project: &ProjectName, run: &RunId) -> Result<Option<Risk>, PolicyUseError> {
+pub fn noted(home: &Home, project: &ProjectName, run: &RunId) -> Result<Noted, PolicyUseError> {
     let asked = recorded(home, project, run)?.and_then(|found| found.asked);
-    Ok(asked.and_then(|(_, question)| question.risk))
+    Ok(asked
+        .map_or_else(Noted::default, |(_, question)| Noted { notes: notes(&question), risk: question.risk }))
 }

@@ -105,6 +105,22 @@ impl FileProblem {
         });
         Self { error, excerpt }
     }
+
+    /// `error` of the file `path`, which has this text.
+    pub(super) fn of(error: PolicyError, text: &str, path: &Path) -> Self {
+        let PolicyError::File { line, column, .. } = &error;
+        let excerpt = Excerpt { path: shown(path), ..Excerpt::at(text, *line, *column) };
+        Self { error, excerpt: Some(excerpt) }
+    }
+}
+
+impl Diagnose for FileProblem {
+    fn diagnosis(&self) -> Diagnosis {
+        match &self.excerpt {
+            Some(excerpt) => self.error.diagnosis().at(excerpt.clone()),
+            None => self.error.diagnosis(),
+        }
+    }
 }
 
 impl Diagnose for PolicyFilesError {
@@ -123,10 +139,7 @@ impl Diagnose for PolicyFilesError {
                 "policy/unfit",
                 "policies are `policy/*.cedar`, `settings.toml`, `roles.toml` and `roles.sig`, plain files of text",
             ),
-            Self::Policy(problem) => match &problem.excerpt {
-                Some(excerpt) => problem.error.diagnosis().at(excerpt.clone()),
-                None => problem.error.diagnosis(),
-            },
+            Self::Policy(problem) => problem.diagnosis(),
             Self::Roles(error) => error.diagnosis(),
             Self::Denied { help, .. } => Diagnosis::new(Class::Denied, "policy/denied", help.clone()),
             Self::Last { .. } => Diagnosis::new(
@@ -166,7 +179,7 @@ pub fn read_policies(directory: &Path) -> Result<PolicyDocument, PolicyFilesErro
 }
 
 /// Whether a file of this name decides. What an editor keeps beside a file begins with a dot.
-pub(super) fn decides(name: &[u8]) -> bool {
+pub(crate) fn decides(name: &[u8]) -> bool {
     !name.starts_with(b".") && name.ends_with(b".cedar")
         || OTHERS.iter().any(|other| other.as_bytes() == name)
 }
@@ -227,7 +240,11 @@ pub(super) fn read(path: &Path) -> Result<String, PolicyFilesError> {
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(unfit(path, format!("it has over {FILE_BYTES_MAX} bytes")));
     }
-    String::from_utf8(bytes).map_err(|_| unfit(path, "it is not UTF-8 text".to_owned()))
+    String::from_utf8(bytes).map_err(|error| {
+        let good = error.as_bytes().get(..error.utf8_error().valid_up_to()).unwrap_or_default();
+        let line = 1 + good.iter().filter(|byte| **byte == b'\n').count();
+        unfit(path, format!("it is not UTF-8 text in line {line}"))
+    })
 }
 
 pub(super) fn unfit(path: &Path, why: String) -> PolicyFilesError {

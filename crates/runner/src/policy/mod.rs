@@ -37,7 +37,8 @@ pub use diff::{
     diff,
 };
 pub use directory::PolicyFiles;
-pub use explain::{ExplainedRun, explain, explain_plan, risk_of};
+pub use explain::{ExplainedRun, Noted, explain, explain_plan, noted};
+pub(crate) use files::decides;
 pub use files::{POLICY_DIRECTORY, PolicyFilesError, read_policies};
 pub use recorded::PolicyUseError;
 pub use roles::{

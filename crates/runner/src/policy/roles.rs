@@ -17,7 +17,8 @@ use aseptic_policy::{Act, Action, PolicyDocument, PolicyError, ROLES_FORMAT, Rol
 use file::{read, read_roles, replace};
 pub(super) use rollback::not_replaced;
 
-use super::in_force;
+use super::files::FileProblem;
+use super::{POLICY_DIRECTORY, in_force};
 use crate::home::{Home, HomeError};
 
 /// The roles of a directory `policy`.
@@ -33,7 +34,7 @@ pub enum RolesError {
     Home(#[from] HomeError),
     /// The roles file is wrong.
     #[error(transparent)]
-    File(#[from] PolicyError),
+    File(Box<FileProblem>),
     /// The key to sign with.
     #[error(transparent)]
     Key(#[from] SigningKeyError),
@@ -167,13 +168,19 @@ pub fn verify_roles(
         };
         return Err(RolesError::Missing(what.to_owned()));
     };
-    let roles = Roles::parse(text)?;
+    let roles = parsed(text, Path::new(POLICY_DIRECTORY))?;
     let pinned = pinned.map(|key| key_of("the state", key)).transpose()?;
     let checked = Signatures::of(&roles, text, project, signatures.unwrap_or_default(), pinned)?;
     match checked.missing().into_iter().next() {
         None => Ok(Some(checked.signer.to_string())),
         Some((key, why)) => Err(RolesError::NotSigned { key: key.to_string(), why }),
     }
+}
+
+/// The roles that the roles file in `directory` gives.
+fn parsed(text: &str, directory: &Path) -> Result<Roles, RolesError> {
+    let wrong = |problems| FileProblem::of(PolicyError::from(problems), text, &directory.join(ROLES));
+    Roles::parse(text).map_err(|problems| RolesError::File(Box::new(wrong(problems))))
 }
 
 fn key_of(file: &'static str, text: &str) -> Result<VerifierKey, RolesError> {
@@ -261,7 +268,7 @@ pub struct RolesSigned {
 /// [`RolesError`]: the roles are wrong, or there is no key; nothing was written.
 pub fn sign_roles(directory: &Path, project: &ProjectName, key: &Path) -> Result<RolesSigned, RolesError> {
     let text = read_roles(directory)?;
-    let roles = Roles::parse(&text)?;
+    let roles = parsed(&text, directory)?;
     let key = SigningKey::read(key)?;
     let path = directory.join(SIGNATURES);
     let there = read(&path, NOTE_BYTES_MAX)?.unwrap_or_default();
@@ -301,7 +308,7 @@ pub struct RolesChecked {
 pub fn check_roles(home: &Home, project: &ProjectName, directory: &Path) -> Result<RolesChecked, RolesError> {
     home.allowed(project, Act::View, None)?;
     let text = read_roles(directory)?;
-    let roles = Roles::parse(&text)?;
+    let roles = parsed(&text, directory)?;
     let signatures = read(&directory.join(SIGNATURES), NOTE_BYTES_MAX)?;
     let files = signatures.map(|text| (format!("policy/{SIGNATURES}"), text)).into_iter();
     let document = PolicyDocument::new(files.chain([(format!("policy/{ROLES}"), text)]).collect());

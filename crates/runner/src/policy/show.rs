@@ -1,6 +1,7 @@
 //! Show what decides here.
 
 use aseptic_catalog::PolicyApplied;
+use aseptic_model::spec::nearest;
 use aseptic_model::{Digest, ProjectName};
 use aseptic_policy::{Act, Listed, Roles, Settings};
 
@@ -75,9 +76,10 @@ impl ShownPolicies {
         })
     }
 
-    /// The first id of which `id` is a part, or that has the same last word.
+    /// The first id that has the same last word, or else the one that is spelt most like it.
     fn nearest(&self, id: &str) -> Option<String> {
         let last = id.rsplit('/').next().filter(|last| !last.is_empty())?;
-        self.policies.iter().map(|one| &one.id).find(|one| one.contains(last)).cloned()
+        let ids = || self.policies.iter().map(|one| one.id.as_str());
+        ids().find(|one| one.contains(last)).or_else(|| nearest(id, ids())).map(str::to_owned)
     }
 }

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use aseptic_model::{Decision, ProjectName, RunRef};
-use aseptic_policy::{Act, Asked, Case, Cases, Difference, Policies, Question};
+use aseptic_policy::{Asked, Case, Cases, Difference, Policies, PolicyError, Question};
 
 use super::PolicyFiles;
 use super::recorded::{PolicyUseError, recorded};
 use crate::home::Home;
-use crate::results::summary;
+use crate::results::seen;
 
 /// What came of the tests of a directory.
 #[derive(Clone, Debug)]
@@ -68,7 +68,7 @@ pub fn test(
     let mut report = TestReport { cases: Vec::new(), left_out: 0, silent: Vec::new() };
     let mut spoke = BTreeSet::new();
     for (path, text) in &files.tests {
-        let cases = Cases::parse(path, text, project).map_err(first)?.cases;
+        let cases = Cases::parse(path, text, project).map_err(PolicyError::from)?.cases;
         for case in cases {
             let is_wanted = format!("{path}:{} {}", case.line, case.name).contains(filter);
             if !is_wanted {
@@ -102,7 +102,7 @@ fn question(
         (Asked::Recorded(run), Some(home)) => Some(asked(home, project, run)?),
         _ => None,
     };
-    let unasked = || aseptic_policy::PolicyError::File {
+    let unasked = || PolicyError::File {
         path: case.name.clone(),
         line: case.line,
         column: 1,
@@ -114,18 +114,7 @@ fn question(
 
 /// What was asked about a run.
 fn asked(home: &Home, project: &ProjectName, run: &RunRef) -> Result<Question, PolicyUseError> {
-    home.allowed(project, Act::View, None)?;
-    let run = summary(home, project, run)?.run;
+    let run = seen(home, project, run)?.run;
     let asked = recorded(home, project, &run)?.and_then(|recorded| recorded.asked);
     asked.map(|(_, question)| question).ok_or(PolicyUseError::NoQuestion { run })
-}
-
-/// The first problem as an error.
-fn first(problems: Vec<aseptic_policy::Problem>) -> PolicyUseError {
-    let mut problems = problems.into_iter();
-    let (path, line, column, message, help) = match problems.next() {
-        Some(one) => (one.path, one.line, one.column, one.message, one.help),
-        None => (String::new(), 1, 1, "the tests cannot be read".to_owned(), "correct the file".to_owned()),
-    };
-    aseptic_policy::PolicyError::File { path, line, column, message, help }.into()
 }

@@ -192,6 +192,39 @@ fn a_decision_that_its_question_does_not_give_is_told() {
     assert_eq!(code_of(&home, &run), "policy/differs");
 }
 
+/// What is said of a recorded decision on a plan that [`NEVER`] denies, which `change` was made to.
+fn explained(change: impl Fn(&mut Decision)) -> Result<Vec<String>, String> {
+    let dir = tempfile::tempdir().unwrap();
+    let (mut home, question, _) = asked(dir.path());
+    let files = BTreeMap::from([("policy/a.cedar".to_owned(), NEVER.to_owned())]);
+    let document = PolicyDocument::new(files);
+    let policy = put_bytes(&home, &document.to_bytes().unwrap());
+    let policies = Policies::parse(document).unwrap();
+    let question = Question { policy, ..question };
+    let mut decision = policies.decide(&question);
+    assert_eq!(decision.outcome, Outcome::Deny);
+    change(&mut decision);
+    let requests = put_bytes(&home, &to_canonical(&question).unwrap());
+    let run = decide_so(&mut home, &question, decision, Some((policy, requests)));
+    explain(&home, &project(), &run)
+        .map(|explained| explained.notes)
+        .map_err(|error| error.diagnosis().code.to_owned())
+}
+
+#[test]
+fn a_decision_in_the_words_of_another_version_is_the_same() {
+    assert_eq!(explained(|_| {}).unwrap(), [""; 0]);
+    let reworded = explained(|decision| {
+        "as it was said before".clone_into(&mut decision.reasons[0].message);
+        "as it was advised before".clone_into(&mut decision.reasons[0].advice);
+    });
+    assert!(reworded.unwrap()[0].contains("in other words"));
+    let of_another_rule = explained(|decision| "another/rule".clone_into(&mut decision.reasons[0].rule));
+    assert_eq!(of_another_rule.unwrap_err(), "policy/differs");
+    let of_more = explained(|decision| decision.unlisted += 1);
+    assert_eq!(of_more.unwrap_err(), "policy/differs");
+}
+
 #[test]
 fn a_question_that_was_asked_of_other_policies_is_told() {
     let dir = tempfile::tempdir().unwrap();
@@ -209,7 +242,7 @@ fn a_run_of_which_nobody_kept_the_question_says_so() {
     let (mut home, question, decision) = asked(dir.path());
     let run = decide_so(&mut home, &question, decision, None);
     assert_eq!(code_of(&home, &run), "policy/no-question");
-    assert_eq!(risk_of(&home, &project(), &run_id(&home, &run)).unwrap(), None);
+    assert_eq!(noted(&home, &project(), &run_id(&home, &run)).unwrap().risk, None);
 }
 
 #[test]

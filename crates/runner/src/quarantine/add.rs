@@ -13,7 +13,7 @@ use aseptic_policy::Act;
 use super::{alone, places};
 use crate::desk::{Wish, ask};
 use crate::home::{Home, HomeError};
-use crate::objects::resolve;
+use crate::objects::{Purpose, resolve};
 use crate::results::ResultError;
 use crate::stop::{Insist, StopError, StoppedRun, stop_all};
 
@@ -150,7 +150,7 @@ pub(crate) fn named(
     project: &ProjectName,
     reference: &ObjectRef,
 ) -> Result<Object, ResultError> {
-    Ok(resolve(home, project, reference)?.object)
+    Ok(resolve(home, project, reference, Purpose::Act)?.object)
 }
 
 /// What `reference` reaches now.
@@ -164,7 +164,9 @@ pub fn preview(
 ) -> Result<Preview, QuarantineError> {
     home.allowed(project, Act::View, None)?;
     home.catch_up()?;
-    let object = named(home, project, reference)?;
+    // Whoever may put it in quarantine may name what nobody shows them.
+    let purpose = if home.may(project, Act::Quarantine)? { Purpose::Act } else { Purpose::Look };
+    let object = resolve(home, project, reference, purpose)?.object;
     Ok(current_reach(home, project, &object)?)
 }
 
@@ -333,7 +335,10 @@ pub fn show(
     reference: &ObjectRef,
 ) -> Result<(Vec<Quarantine>, Preview), QuarantineError> {
     home.allowed(project, Act::View, None)?;
-    let preview = preview(home, project, reference)?;
+    home.catch_up()?;
+    let object = resolve(home, project, reference, Purpose::Look)?.object;
+    home.allowed_on(project, Act::View, &object)?;
+    let preview = current_reach(home, project, &object)?;
     let mut known = list(home, project)?;
     known.retain(|one| one.object == preview.object);
     known.reverse();

@@ -3,6 +3,7 @@
 mod erase;
 mod filter;
 pub(crate) mod values;
+mod viewer;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -14,6 +15,7 @@ pub(crate) use erase::living;
 pub use erase::{Erasable, EraseError, Erased, Places, erase};
 pub use filter::{EntryFilter, EntryObject, EntryObjectError};
 pub use values::ValuesError;
+pub use viewer::EntryViewer;
 
 use crate::home::HomeError;
 use values::Values;

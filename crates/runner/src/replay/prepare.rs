@@ -28,7 +28,7 @@ use crate::plan::PlanError;
 use crate::plan::{Planned, keep_apart};
 use crate::policy::in_force;
 use crate::request::{Request, RequestError};
-use crate::results::{not_sealed, summary};
+use crate::results::{not_sealed, seen};
 use crate::retention::{Gone, there, there_run};
 use crate::run::RunError;
 use crate::streams::{JobStdin, JobStreams};
@@ -60,7 +60,7 @@ pub(super) fn prepare(
     let store = home.store(project)?;
     let _lease = store.lease()?; // What is deleted while it is checked would look damaged.
     home.catch_up()?;
-    let run = summary(home, project, &wanted.run)?;
+    let run = seen(home, project, &wanted.run)?;
     let sealed = run.record.filter(|_| run.status.is_none_or(Status::has_started));
     let digest = sealed.ok_or_else(|| not_sealed(&run, "result to compare with"))?;
     let record: RunRecord = home.object(project, &digest)?;

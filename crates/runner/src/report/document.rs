@@ -69,10 +69,15 @@ pub struct Span {
 impl Span {
     /// Counts entry `index`, which comes after those that were counted.
     pub(super) fn add(&mut self, index: u64) {
+        self.add_many(index, 1);
+    }
+
+    /// Counts as many as entry `index` tells of.
+    pub(super) fn add_many(&mut self, index: u64, count: u64) {
         if self.count == 0 {
             self.first = index;
         }
-        self.count += 1;
+        self.count = self.count.saturating_add(count);
         self.last = index;
     }
 }

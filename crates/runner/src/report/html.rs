@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::document::ProjectReport;
-use super::page::{Block, blocks, title};
+use super::page::{Block, Part, blocks, parts, title};
 use crate::graph::escape;
 
 const STYLE: &str = "
@@ -12,8 +12,10 @@ body { font: 15px/1.5 system-ui, sans-serif; max-width: 75rem; margin: 2rem auto
 caption { text-align: left; font-weight: 600; padding: 0.5rem 0 0.25rem; }
 table { border-collapse: collapse; width: 100%; margin: 0.5rem 0 1.5rem; }
 th, td { text-align: left; vertical-align: top; padding: 0.25rem 0.6rem; border-bottom: 1px solid #888; }
-td { font-size: 13px; overflow-wrap: anywhere; }
+td { font-size: 13px; overflow-wrap: anywhere; min-width: 4.5rem; }
+code { font: 0.9em/1 ui-monospace, monospace; }
 .warning { border-left: 4px solid #b45309; padding-left: 0.8rem; }
+@media (max-width: 40rem) { table { display: block; overflow-x: auto; } }
 @media print {
   body { font-size: 10pt; max-width: none; margin: 0; }
   h2, h3, caption { break-after: avoid; }
@@ -39,18 +41,27 @@ pub fn html(report: &ProjectReport) -> String {
     page
 }
 
+/// `text`, with commands as code.
+fn with_code(text: &str) -> String {
+    let part = |part| match part {
+        Part::Plain(plain) => escape(plain),
+        Part::Command(command) => format!("<code>{command}</code>"),
+    };
+    parts(text).into_iter().map(part).collect()
+}
+
 fn write(page: &mut String, block: &Block) {
     let _ = match block {
         Block::Heading(heading) => writeln!(page, "<h2>{}</h2>", escape(heading)),
         Block::Subheading(heading) => writeln!(page, "<h3>{}</h3>", escape(heading)),
-        Block::Paragraph(words) => writeln!(page, "<p>{}</p>", escape(words)),
+        Block::Paragraph(words) => writeln!(page, "<p>{}</p>", with_code(words)),
         Block::Warning(words) => {
-            writeln!(page, "<p class=\"warning\"><strong>Note:</strong> {}</p>", escape(words))
+            writeln!(page, "<p class=\"warning\"><strong>Note:</strong> {}</p>", with_code(words))
         }
         Block::List(items) => {
             page.push_str("<ul>\n");
             for item in items {
-                let _ = writeln!(page, "<li>{}</li>", escape(item));
+                let _ = writeln!(page, "<li>{}</li>", with_code(item));
             }
             writeln!(page, "</ul>")
         }

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::document::ProjectReport;
-use super::page::{Block, blocks, title};
+use super::page::{Block, Part, blocks, parts, title};
 use crate::graph::shown;
 
 /// The report as Markdown (GitHub's, for its tables).
@@ -21,9 +21,9 @@ fn write(text: &mut String, block: &Block) {
     let _ = match block {
         Block::Heading(heading) => writeln!(text, "## {}", escape(heading)),
         Block::Subheading(heading) => writeln!(text, "### {}", escape(heading)),
-        Block::Paragraph(words) => writeln!(text, "{}", escape(words)),
-        Block::Warning(words) => writeln!(text, "**Note:** {}", escape(words)),
-        Block::List(items) => items.iter().try_for_each(|item| writeln!(text, "- {}", escape(item))),
+        Block::Paragraph(words) => writeln!(text, "{}", with_code(words)),
+        Block::Warning(words) => writeln!(text, "**Note:** {}", with_code(words)),
+        Block::List(items) => items.iter().try_for_each(|item| writeln!(text, "- {}", with_code(item))),
         Block::Table { caption, titles, rows } => {
             let row = |cells: &mut dyn Iterator<Item = String>| -> String {
                 cells.fold("|".to_owned(), |line, cell| line + " " + &cell + " |")
@@ -35,6 +35,15 @@ fn write(text: &mut String, block: &Block) {
                 .try_for_each(|cells| writeln!(text, "{}", row(&mut cells.iter().map(|cell| escape(cell)))))
         }
     };
+}
+
+/// `text` escaped, with commands as code.
+fn with_code(text: &str) -> String {
+    let part = |part| match part {
+        Part::Plain(plain) => escape(plain),
+        Part::Command(command) => format!("`{command}`"),
+    };
+    parts(text).into_iter().map(part).collect()
 }
 
 /// `text` as nothing but text: no mark-up, no HTML, no entity, no link, no formula, one line.

@@ -22,6 +22,34 @@ pub(super) enum Block {
     Table { caption: String, titles: Vec<&'static str>, rows: Vec<Vec<String>> },
 }
 
+/// Words of a sentence.
+pub(super) enum Part<'t> {
+    /// As they are.
+    Plain(&'t str),
+    /// A command, without the backticks around it: letters, digits, blanks and `-_./:=@` alone.
+    Command(&'t str),
+}
+
+/// A sentence with its commands told apart. No other text in backticks is one, since names in it are of anybody.
+pub(super) fn parts(text: &str) -> Vec<Part<'_>> {
+    const BEGINNING: &str = "`aseptic ";
+    let is_plain = |character: char| character.is_ascii_alphanumeric() || " -_./:=@".contains(character);
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while let Some((plain, after)) = rest.split_once(BEGINNING) {
+        let end = after.find(|character| !is_plain(character)).unwrap_or(after.len());
+        let command = rest.get(plain.len() + 1..plain.len() + BEGINNING.len() + end);
+        let (Some(command), Some(next)) = (command, after.get(end..).and_then(|end| end.strip_prefix('`')))
+        else {
+            break;
+        };
+        parts.extend([Part::Plain(plain), Part::Command(command)]);
+        rest = next;
+    }
+    parts.push(Part::Plain(rest));
+    parts
+}
+
 /// The title of the page.
 pub(super) fn title(report: &ProjectReport) -> String {
     format!("Report on project {}", report.project)
@@ -95,9 +123,9 @@ impl Page {
                  quarantine, incidents, drills and policies are those of all time."
             ));
         }
-        self.subheading("Verified");
+        self.heading("Verified");
         self.0.push(Block::List(report.verified.clone()));
-        self.subheading("Not verified");
+        self.heading("Not verified");
         self.0.push(Block::List(report.not_verified.clone()));
     }
 
@@ -257,11 +285,14 @@ impl Page {
         let policies = &summary.policies;
         let own: Vec<_> = policies.files.iter().map(String::as_str).collect();
         self.say(format!(
-            "Policies in force: {}. Files of the project: {}. What is not pinned is {}. They were changed {} times.",
+            "Policies in force: {}. Files of the project: {}. What is not pinned is {}. {} put others in force.",
             policies.digest.map_or_else(|| "none".to_owned(), |digest| digest.to_string()),
             if own.is_empty() { "none, the shipped rules decide".to_owned() } else { own.join(", ") },
             if policies.strict { "denied" } else { "labelled and not denied" },
-            policies.applied.count
+            match policies.applied.count {
+                1 => "1 entry".to_owned(),
+                count => format!("{count} entries"),
+            }
         ));
         match &summary.roles {
             None => self.say("There is no roles file: whoever owns the state directory may do everything."),

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use aseptic_model::{Decision, Digest, Entry, Event, Outcome, ProjectName, RunId, Timestamp};
+use aseptic_model::{Decision, Digest, Entry, Event, Outcome, ProjectName, Refusals, RunId, Timestamp};
 
 use super::document::{DrillLine, Span};
 
@@ -63,6 +63,8 @@ pub(super) struct Tally {
     pub(super) attempts: Values<String, u64>,
     /// By act and person.
     pub(super) acts_denied: Values<(String, String), Span>,
+    /// When counting began of the refusals that were counted last, by person.
+    counted: Values<String, Option<Timestamp>>,
     /// Connections, and the entries that say so.
     pub(super) reached: Values<String, (u64, Span)>,
     /// Grants that were used and that no entry lists.
@@ -162,6 +164,7 @@ impl Tally {
             Event::ActDenied { act, .. } => {
                 self.acts_denied.change((act.clone(), entry.actor.clone()), |span| span.add(index));
             }
+            Event::ActDenials(refusals) => self.refused(index, refusals),
             Event::RunReached { grants, unlisted, .. } => {
                 for (grant, connections) in grants {
                     self.reached.change(grant.to_string(), |(sum, span)| {
@@ -179,6 +182,22 @@ impl Tally {
             }
             _ => {}
         }
+    }
+
+    /// Counts each of them once, also where their writer was killed before it knew that they are written.
+    fn refused(&mut self, index: u64, refusals: &Refusals) {
+        let mut is_said = false;
+        self.counted.change(refusals.user.clone(), |since| {
+            is_said = since.replace(refusals.since) == Some(refusals.since);
+        });
+        if is_said {
+            return;
+        }
+        for (act, count) in &refusals.acts {
+            let who = (act.clone(), refusals.user.clone());
+            self.acts_denied.change(who, |span| span.add_many(index, *count));
+        }
+        self.acts_denied.more = self.acts_denied.more.saturating_add(refusals.others);
     }
 
     fn decided(&mut self, index: u64, decision: &Decision) {
@@ -206,5 +225,29 @@ impl Tally {
     /// The entries of one type.
     pub(super) fn kind(&self, kind: &str) -> Span {
         self.kinds.get(kind).copied().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn refusals_that_are_said_twice_count_once() {
+        let at = |ms: i64| Timestamp::from_unix_ms(1_800_000_000_000 + ms).unwrap();
+        let project: ProjectName = "vision".parse().unwrap();
+        let mut tally = Tally::default();
+        for (index, (user, since)) in
+            [("user:eve", 0), ("user:bob", 0), ("user:eve", 0), ("user:eve", 1)].into_iter().enumerate()
+        {
+            let acts = BTreeMap::from([("View".to_owned(), 5)]);
+            let refusals =
+                Refusals { user: user.to_owned(), since: at(since), until: at(9), acts, others: 2 };
+            let entry =
+                Entry::new(at(10), "user:ada".to_owned(), project.clone(), Event::ActDenials(refusals));
+            tally.add(index as u64, Some(&entry), &project, None);
+        }
+        let count = |user: &str| tally.acts_denied.known[&("View".to_owned(), user.to_owned())].count;
+        assert_eq!((count("user:eve"), count("user:bob"), tally.acts_denied.more), (10, 5, 6));
     }
 }

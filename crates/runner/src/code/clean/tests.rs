@@ -57,7 +57,7 @@ impl World {
     /// What is said of the code in the directory `root`.
     fn why_not(&self, root: &str) -> Option<String> {
         let (store, code) = self.taken(root);
-        why_not(&store, &code, &self.path(root))
+        why_not(&store, &code, &self.path(root), None)
     }
 
     fn taken(&self, root: &str) -> (Store, Code) {
@@ -65,6 +65,7 @@ impl World {
         let lease = store.lease().unwrap();
         let options = ImportOptions {
             leave_out: None,
+            without: &[],
             ignore: Ignore::GitRules,
             special: Special::Skip,
             links: Links::Keep,
@@ -189,7 +190,7 @@ fn what_cannot_be_read_counts_as_changed() {
         let path = world.path(&format!("code/.git/objects/pack/pack-1.{file}"));
         let bytes = fs::read(&path).unwrap();
         let (store, code) = world.taken("code");
-        let said = || why_not(&store, &code, &world.path("code"));
+        let said = || why_not(&store, &code, &world.path("code"), None);
         // Whatever is damaged: it is clean as it is, or it cannot be read, and nothing panics or goes on for ever.
         for at in (0..bytes.len()).step_by(7) {
             let mut damaged = bytes.clone();

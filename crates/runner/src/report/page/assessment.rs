@@ -118,6 +118,6 @@ fn evidence(one: &Evidence) -> String {
         Some(span) => format!(" (entries {})", entries(span)),
         None => String::new(),
     };
-    let check = one.check.map(|check| format!("; see {check}")).unwrap_or_default();
+    let check = one.check.map(|check| format!("; see `{check}`")).unwrap_or_default();
     format!("{}{at}{check}", one.statement)
 }
