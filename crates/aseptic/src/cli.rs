@@ -131,3 +131,51 @@ impl Cli {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    /// The lines of examples of a command and of all below it.
+    fn examples(command: &clap::Command, found: &mut Vec<String>) {
+        let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+        let lines =
+            help.lines().map(str::trim).filter(|line| line.starts_with("aseptic ") && !line.contains('…'));
+        found.extend(lines.map(str::to_owned));
+        command.get_subcommands().for_each(|below| examples(below, found));
+    }
+
+    /// The words of a line as a shell has them, up to a pipe, a file or what is said about the line.
+    fn words(line: &str) -> Vec<String> {
+        let mut words = vec![String::new()];
+        let mut quote = None;
+        let mut characters = line.chars().peekable();
+        while let Some(one) = characters.next() {
+            match (quote, one) {
+                (Some(open), close) if open == close => quote = None,
+                (None, '\'' | '"') => quote = Some(one),
+                (None, '|' | '>' | '<' | '&' | '#') => break,
+                (None, ' ') if characters.peek() == Some(&' ') => break,
+                (None, ' ') => words.push(String::new()),
+                _ => words.last_mut().unwrap().push(one),
+            }
+        }
+        assert_eq!(quote, None, "{line}");
+        words.retain(|word| !word.is_empty());
+        words
+    }
+
+    #[test]
+    fn every_example_is_a_command_line() {
+        let mut found = Vec::new();
+        examples(&Cli::command(), &mut found);
+        assert!(found.len() > 80, "{found:?}");
+        for line in found {
+            if let Err(error) = Cli::try_parse_from(words(&line)) {
+                panic!("{line}\n{error}");
+            }
+        }
+    }
+}

@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use aseptic_model::{Class, ProjectName, escape_bytes};
-use aseptic_runner::{Act, Home, Letters, Request, SPEC_FILE};
+use aseptic_runner::{EntryViewer, Home, Letters, Request, SPEC_FILE};
 
 use crate::cli::Global;
 use crate::failure::Failure;
 use crate::shower::Shower;
 use crate::signals::Interrupt;
+use crate::visible;
 
 pub(crate) use crate::shower::Shown;
 
@@ -44,10 +45,10 @@ impl Context {
         Ok(home)
     }
 
-    /// Opens the state and asks whether the user may look at the project. Seals nothing, so that reading changes nothing.
-    pub(crate) fn may_view(&self) -> Result<(), Failure> {
+    /// What the user may look at of the ledger of the state. Seals nothing, so that reading changes nothing.
+    pub(crate) fn viewer(&self) -> Result<EntryViewer, Failure> {
         let home = Home::open_with(&self.home_dir()?, self.catalog()?.as_deref())?;
-        Ok(home.allowed(&self.project()?, Act::View, None)?)
+        Ok(EntryViewer::new(home, &self.project()?)?)
     }
 
     /// The URL of the database that has the catalog; without one it is a file of the state. It is a variable and no
@@ -119,6 +120,8 @@ impl Context {
 
     /// A line of a result.
     pub(crate) fn out(&self, text: impl fmt::Display) {
+        let text = text.to_string();
+        let text = if self.global.json { visible::json(&text) } else { visible::lines(&text) };
         self.written(writeln!(io::stdout().lock(), "{text}"));
     }
 
@@ -162,13 +165,13 @@ impl Context {
 
     /// A line of an error, quiet or not.
     pub(crate) fn complain(&self, text: impl fmt::Display) {
-        let _ = writeln!(io::stderr().lock(), "{text}");
+        let _ = writeln!(io::stderr().lock(), "{}", visible::lines(&text.to_string()));
     }
 
     /// A remark on standard error.
     pub(crate) fn say(&self, text: impl fmt::Display) {
         if !self.global.quiet {
-            let _ = writeln!(io::stderr().lock(), "{text}");
+            self.complain(text);
         }
     }
 
@@ -177,7 +180,7 @@ impl Context {
         if !(io::stdin().is_terminal() && io::stderr().is_terminal()) {
             return None;
         }
-        let _ = write!(io::stderr().lock(), "{question} [y/N] ");
+        let _ = write!(io::stderr().lock(), "{} [y/N] ", visible::lines(&question.to_string()));
         let mut answer = String::new();
         let read = io::stdin().lock().take(64).read_line(&mut answer);
         Some(read.is_ok() && matches!(answer.trim(), "y" | "Y" | "yes"))
@@ -188,7 +191,7 @@ impl Context {
         if self.global.json {
             self.out(format_args!("{:#}", failure.document()));
         }
-        let _ = io::stderr().lock().write_all(failure.render().as_bytes());
+        self.complain(failure.render().trim_end());
         if is_run { failure.exit_code_of_run() } else { failure.exit_code() }
     }
 

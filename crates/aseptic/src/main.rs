@@ -13,7 +13,9 @@ mod shower;
 mod signals;
 mod table;
 mod terminal;
+mod visible;
 
+use std::io::{self, Write as _};
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -34,7 +36,11 @@ fn main() -> ExitCode {
                 _ if run => failure::RUN_FAILED,
                 _ => failure::USAGE,
             };
-            let _ = error.print();
+            match code {
+                0 => drop(error.print()),
+                // It repeats what was typed, or what a script put together from names of files.
+                _ => drop(write!(io::stderr().lock(), "{}", visible::lines(&error.to_string()))),
+            }
             return ExitCode::from(code);
         }
     };

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 
 use aseptic_runner::{Event, Observer, Stopped, Stream, TerminalSize};
 
+use crate::command::label::warn_of_typos;
 use crate::context::Context;
 use crate::progress::Line;
 use crate::signals::Interrupt;
@@ -72,6 +73,7 @@ impl Observer for Shower<'_> {
             Event::Planned { run, plan, digest } => {
                 let command = crate::table::command(&plan.command);
                 self.context.say(format_args!("run {run}  plan {}  {command}", digest.short()));
+                warn_of_typos(self.context, &plan.labels);
             }
             Event::Reused { run, planned } => {
                 self.reused = true;

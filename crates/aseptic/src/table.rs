@@ -10,19 +10,32 @@ pub(crate) fn table<const N: usize>(titles: [&str; N], rows: &[[String; N]]) -> 
     columns(&all).join("\n")
 }
 
+/// Widest column in characters. What is longer moves the rest of its own line alone: names can have a million.
+const WIDTH_MAX: usize = 200;
+
 /// The same without titles, line by line.
 pub(crate) fn columns<R: AsRef<[String]>>(rows: &[R]) -> Vec<String> {
     let mut widths = vec![0; rows.iter().map(|row| row.as_ref().len()).max().unwrap_or(0)];
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row.as_ref()) {
-            *width = (*width).max(cell.chars().count());
+            *width = (*width).max(cell.chars().count().min(WIDTH_MAX));
         }
     }
-    let line = |row: &R| {
-        let padded = row.as_ref().iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
-        padded.collect::<Vec<_>>().join("  ").trim_end().to_owned()
-    };
-    rows.iter().map(line).collect()
+    rows.iter().map(|row| padded(row.as_ref(), &widths)).collect()
+}
+
+/// The cells of a row in one line. The last one is as it is.
+fn padded(row: &[String], widths: &[usize]) -> String {
+    let mut line = String::new();
+    for (number, (cell, width)) in row.iter().zip(widths).enumerate() {
+        line.push_str(cell);
+        if number + 1 < row.len() {
+            let missing = width.saturating_sub(cell.chars().count());
+            line.extend(std::iter::repeat_n(' ', missing + 2));
+        }
+    }
+    line.truncate(line.trim_end().len());
+    line
 }
 
 /// A command as a person would type it.
@@ -144,6 +157,15 @@ pub(crate) fn labels<'a>(labels: impl IntoIterator<Item = &'a Label>) -> String 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cell_of_any_length_is_a_cell() {
+        let long = "x".repeat(1 << 20);
+        let rows =
+            [["a".to_owned(), long.clone(), "b".to_owned()], ["c".to_owned(), "d".to_owned(), String::new()]];
+        assert_eq!(columns(&rows), [format!("a  {long}  b"), "c  d".to_owned()]);
+        assert_eq!(table(["t", "", ""], &rows).lines().map(str::len).max(), Some(long.len() + 6));
+    }
 
     #[test]
     fn no_field_is_a_formula() {

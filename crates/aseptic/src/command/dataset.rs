@@ -14,6 +14,7 @@ use aseptic_runner::quarantine::Marks;
 use aseptic_runner::{DatasetVersion, Home};
 use serde_json::{Value, json};
 
+use super::label::listed;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::table::{amount, labels, table};
@@ -160,7 +161,7 @@ fn done(event: &Entry) -> (&'static str, String) {
         Entry::DatasetLabelled { added, removed, .. } | Entry::RunLabelled { added, removed, .. } => {
             let added = added.iter().map(|label| format!("+{label}"));
             let removed = removed.iter().map(|label| format!("-{label}"));
-            ("labelled", added.chain(removed).collect::<Vec<_>>().join(" "))
+            ("labelled", listed(added.chain(removed), " "))
         }
         Entry::DatasetDescribed { set, unset, .. } => {
             let set = set.iter().map(|(key, value)| format!("{key}={value}"));

@@ -3,7 +3,7 @@ use std::process::ExitCode;
 
 use aseptic_model::{Label, MetaValue, ObjectRef};
 
-use super::label::print;
+use super::label::{has_others, print};
 use crate::context::Context;
 use crate::failure::Failure;
 
@@ -30,6 +30,6 @@ pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failur
     let (project, mut home) = (context.project()?, context.home()?);
     let labels: BTreeSet<_> = args.label.iter().cloned().collect();
     let done = aseptic_runner::declassify(&mut home, &project, &args.object, &labels, &args.reason)?;
-    print(context, &done, "has none of these labels")?;
+    print(context, &done, &has_others(&done.labels))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -41,7 +41,10 @@ pub(crate) fn describe(record: &RunRecord) -> String {
         if group.len() > ROWS {
             let _ = write!(text, "\n    and {} more: `aseptic show {}`", group.len() - ROWS, record.run);
         }
-        let _ = write!(text, "\n      help: {help}");
+        // Of an evaluation nothing is known that could be granted.
+        if !help.is_empty() {
+            let _ = write!(text, "\n      help: {help}");
+        }
     }
     if unlisted > 0 {
         let _ = write!(text, "\n    and {unlisted} attempts that did not fit into the list");

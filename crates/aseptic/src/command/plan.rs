@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::env::{documents, print_findings};
+use super::label::warn_of_typos;
 use super::run::Wanted;
 use crate::context::{Context, Shown};
 use crate::failure::Failure;
@@ -84,6 +85,7 @@ pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failur
         }
         print_decision(context, &decided.decision, &planned.digest);
     }
+    warn_of_typos(context, &planned.plan.labels);
     if let Some(directory) = planned.unapplied() {
         context.say(format_args!(
             "note: decided by `{directory}`, which is not in force yet: `aseptic policy diff {directory}` shows what \

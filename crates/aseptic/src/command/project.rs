@@ -92,6 +92,10 @@ fn report(context: &Context, args: &Report) -> Result<ExitCode, Failure> {
 /// The form that was asked for, in whatever way.
 fn format(context: &Context, args: &Report) -> Result<Format, Failure> {
     let of_name = args.output.as_ref().and_then(|path| of_name(path));
+    let other = args.output.as_ref().filter(|path| of_name.is_none() && path.extension().is_some());
+    if let (Some(path), None, false) = (other, args.format, context.json()) {
+        return Err(mixed(format!("nothing of the form that `{}` ends with can be written", path.display())));
+    }
     let asked = match args.format {
         None if context.json() => Some(Format::Json),
         format => format,
@@ -107,7 +111,7 @@ fn format(context: &Context, args: &Report) -> Result<Format, Failure> {
 }
 
 fn mixed(message: String) -> Failure {
-    let help = "leave out --format, or name a file that ends with .md, .html or .json as it does";
+    let help = "name a file that ends with .md, .html or .json, or say with --format which of them it has";
     Failure::new(Class::User, "report/format", message, help)
 }
 

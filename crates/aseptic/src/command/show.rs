@@ -3,9 +3,10 @@ use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use aseptic_model::{
-    ByteSize, Given, MetricSummary, Metrics, ProjectName, RunId, RunRecord, RunRef, Tag, Wall, WallState,
+    ByteSize, Given, MetricSummary, Metrics, ProjectName, RunRecord, RunRef, Tag, Wall, WallState,
     describe_ms, escape_bytes,
 };
+use aseptic_runner::policy::{Noted, PolicyUseError, noted};
 use aseptic_runner::quarantine::Marks;
 use aseptic_runner::{Home, Letters, MetricsOf, RunSummary, Shown, summarise_metrics};
 use serde_json::json;
@@ -39,7 +40,7 @@ pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failur
                 let machine = machine(&home, &project, &record);
                 let text = describe(&record, &machine, context.letters());
                 context.out(format_args!("{}{}", said(&summary, &tags), text.trim_end()));
-                context.out(format_args!("{:<12}{}", "risk", risk(&home, &project, &record.run)));
+                context.out(format_args!("{:<12}{}", "risk", risk(&noted(&home, &project, &record.run))));
                 let replays = aseptic_runner::replays(&home, &project, &record.run)?;
                 effects::replays(&record, &replays).into_iter().for_each(|line| context.out(line));
             }
@@ -74,7 +75,11 @@ pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failur
                 }
             }
             if let Some(decision) = &summary.decision {
-                context.out(format_args!("risk      {}", risk(&home, &project, &summary.run)));
+                let noted = noted(&home, &project, &summary.run);
+                for note in noted.iter().flat_map(|noted| &noted.notes) {
+                    context.out(format_args!("note      {note}"));
+                }
+                context.out(format_args!("risk      {}", risk(&noted)));
                 plan::print_decision(context, decision, &summary.plan);
             }
         }
@@ -83,9 +88,9 @@ pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failur
 }
 
 /// The risk of a run as it was counted when it was decided. What cannot be read hides nothing else of a run.
-fn risk(home: &Home, project: &ProjectName, run: &RunId) -> String {
-    match aseptic_runner::policy::risk_of(home, project, run) {
-        Ok(Some(risk)) => table::risk(&risk),
+fn risk(noted: &Result<Noted, PolicyUseError>) -> String {
+    match noted.as_ref().map(|noted| &noted.risk) {
+        Ok(Some(risk)) => table::risk(risk),
         Ok(None) => "not known: it was decided before there was one".to_owned(),
         Err(error) => format!("not known: {}", escape_bytes(error.to_string().as_bytes())),
     }

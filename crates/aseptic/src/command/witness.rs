@@ -11,6 +11,7 @@ use serde_json::json;
 use crate::command::ledger::{read_text, write_text};
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::visible;
 
 /// Longest request and longest list of keys that are read: more than the bounds of the parsers.
 const FILE_BYTES_MAX: u64 = 64 << 10;
@@ -180,7 +181,7 @@ fn serve(context: &Context, witness: Witness, listen: SocketAddr, prefix: &str) 
     }
     let failed = |error: &aseptic_runner::WitnessError| {
         // From a thread of the server; what cannot be written there is lost.
-        let _ = writeln!(std::io::stderr().lock(), "error: {error}");
+        let _ = writeln!(std::io::stderr().lock(), "error: {}", visible::lines(&error.to_string()));
     };
     server.run(failed, || interrupt.is_seen());
     Ok(ExitCode::SUCCESS)

@@ -62,7 +62,7 @@ fn a_missing_dataset() {
     --- stdout
     --- stderr
     error: input `train`: project `default` has no dataset `digits`
-      help: `aseptic dataset list` shows those there are; add one with `aseptic dataset add PATH --name NAME`
+      help: `aseptic dataset list` shows those there are; add one with `aseptic dataset add PATH --name NAME`, or name its project with `--project`
       code: plan/input
     ");
     assert_snapshot!(world.run(&["dataset", "verify", "digits@2"]), @r"
@@ -70,7 +70,7 @@ fn a_missing_dataset() {
     --- stdout
     --- stderr
     error: project `default` has no dataset `digits@2`
-      help: `aseptic dataset list` shows those there are; another project is named with `--project`
+      help: `aseptic dataset list` shows those there are; add one with `aseptic dataset add PATH --name NAME`, or name its project with `--project`
       code: dataset/missing
     ");
 }
@@ -357,7 +357,7 @@ while True:
 }
 
 /// Runs a script with `$STATE` on a file system of `size`, in namespaces of its own.
-fn on_small_disk(world: &World, size: &str, script: &str) -> String {
+pub(crate) fn on_small_disk(world: &World, size: &str, script: &str) -> String {
     let program =
         std::env::var_os("NEXTEST_BIN_EXE_aseptic").unwrap_or_else(|| env!("CARGO_BIN_EXE_aseptic").into());
     let whole = format!(

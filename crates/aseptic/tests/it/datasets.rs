@@ -141,7 +141,7 @@ fn labels_and_statements_change_by_entries() {
     exit: 0
     --- stdout
     --- stderr
-    Nothing was recorded: digits@1 has none of these labels.
+    Nothing was recorded: digits@1 has none of these labels, but `public`.
     ");
     assert_snapshot!(world.run(&["dataset", "describe", "digits", "owner=me", "licence=CC0"]), @"
     exit: 0

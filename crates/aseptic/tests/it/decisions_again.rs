@@ -148,3 +148,56 @@ fn a_question_or_policies_of_other_bytes_are_told() {
     }
     explain(&world, asked["run"].as_str().unwrap());
 }
+
+fn git(world: &World) {
+    let commit = "git init --quiet . && git add . && git -c user.name=ada -c user.email=ada@localhost commit --quiet -m x";
+    let status =
+        std::process::Command::new("sh").args(["-c", commit]).current_dir(world.path("project")).status();
+    assert!(status.unwrap().success());
+}
+
+/// Whoever writes a policy does not thereby have code that no commit has, and no job sees by what it is judged.
+#[test]
+fn policies_are_no_part_of_the_code() {
+    let world = World::new();
+    world.write("aseptic.toml", SPEC);
+    world.write("policy/net.py", "a package of the program, which has the same name");
+    git(&world);
+    let plan = |arguments: &[&str]| world.json(&[&["plan", "--json"], arguments, &["plain"]].concat());
+    let before = plan(&[]);
+    world.write("policy/settings.toml", "format = \"aseptic.settings/1\"\nstrict = true\n");
+    world.write("policy/lab.cedar", ASK);
+    world.write("policy/tests/lab.toml", "format = \"aseptic.policy-tests/1\"\n");
+    let after = plan(&[]);
+    assert_eq!(after["plan"]["code"], before["plan"]["code"]);
+    assert_eq!((&after["decision"]["outcome"], &after["notes"]), (&json!("allow"), &json!([])));
+    let of_another = plan(&["--project", "other"]);
+    assert_eq!(of_another["plan"]["code"], before["plan"]["code"], "whatever project it is a run of");
+    let listed = world.run(&["run", "--", "find", "/work/policy"]);
+    assert!(listed.contains("/work/policy\n/work/policy/net.py\n---"), "{listed}");
+    assert!(listed.contains("note: left the policies in `policy` out of the code"), "{listed}");
+
+    git(&world);
+    fs::remove_file(world.path("project/policy/lab.cedar")).unwrap();
+    fs::remove_dir_all(world.path("project/policy/tests")).unwrap();
+    let removed = world.run(&["plan", "plain"]);
+    assert!(!removed.contains("pinned/code"), "nothing that runs was removed: {removed}");
+    fs::write(world.path("project/policy/net.py"), "changed").unwrap();
+    assert!(world.run(&["plan", "plain"]).contains("pinned/code"), "what runs was changed");
+}
+
+#[test]
+fn a_replay_is_bounded_by_the_settings_of_now() {
+    let world = World::new();
+    world.write("aseptic.toml", SPEC);
+    world.write("../data/test", "1");
+    world.ok(&["dataset", "add", "../data/test", "--name", "test", "--role", "holdout"]);
+    world.ok(&["run", "--quiet", "--no-code", "--keep", "metrics", "--data", "t=test", "--", "true"]);
+    world.write("policy/settings.toml", "format = \"aseptic.settings/1\"\n[holdout]\nmetrics_bytes = 100\n");
+    world.ok(&["policy", "apply", "--reason", "reviewed"]);
+    let denied = world.run(&["replay", "latest"]);
+    assert!(denied.starts_with("exit: 3"), "{denied}");
+    for part in ["holdout/outputs", "may allow it: policy-author", "help: "] {
+        assert!(denied.contains(part), "{part}: {denied}");
+    }
+}

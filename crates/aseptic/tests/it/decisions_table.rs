@@ -1,14 +1,16 @@
 //! What a user sees of the decision on many plans: each case of `decisions_table.toml`, planned by the command.
 //!
-//! Not reached on every machine, and so in the golden explanations of `aseptic-policy` alone: rules about what a host
-//! cannot enforce, about a plan of another version, and about what the store lost.
+//! In the golden explanations of `aseptic-policy` alone: `plan/format`, since no command makes a plan of another version,
+//! and `holdout/outputs`, which no new plan can have (`a_replay_is_bounded_by_the_settings_of_now` has it).
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
 use serde::Deserialize;
 
+use crate::hosts::Host;
 use crate::recorded::words;
 use crate::roles::{make_key, me};
 use crate::world::World;
@@ -32,6 +34,11 @@ struct Case {
     options: Vec<String>,
     /// Code that a commit has, or that none has; without it, no code.
     code: Option<Code>,
+    /// Files beside the spec by path, with their text.
+    #[serde(default)]
+    files: BTreeMap<String, String>,
+    /// A host that has less than this one.
+    host: Option<Host>,
     /// `policy/settings.toml`, without its format.
     settings: Option<String>,
     /// `policy/lab.cedar`.
@@ -85,7 +92,7 @@ keep = \"metrics\"
 /// A project with data of every kind, and runs that used them.
 fn project() -> World {
     let world = World::new();
-    for name in ["rows", "scans", "papers", "test", "bad"] {
+    for name in ["rows", "scans", "papers", "test", "bad", "lost"] {
         world.write(&format!("../data/{name}/a"), name);
     }
     world.write("../data/worse/a", "worse");
@@ -96,6 +103,7 @@ fn project() -> World {
         "dataset add ../data/papers --name papers --licence CC-BY-NC-4.0",
         "dataset add ../data/test --name test --role holdout",
         "dataset add ../data/bad --name bad",
+        "dataset add ../data/lost --name lost",
         "run --quiet --no-code model",
         "run --quiet --no-code tainted",
         "run --quiet --no-code look",
@@ -104,9 +112,18 @@ fn project() -> World {
     ] {
         world.ok(&words(line));
     }
+    lose(&world, "lost");
     environment(&world);
     make_key(&world, "roles.key");
     world
+}
+
+/// Removes what the store has of the dataset `name`.
+fn lose(world: &World, name: &str) {
+    let shown = world.json(&["dataset", "show", name, "--json"]);
+    let digest = shown["versions"][0]["snapshot"].as_str().unwrap().to_owned();
+    let objects = world.path("state/projects/lab/store/objects");
+    fs::remove_file(objects.join(&digest[..2]).join(&digest)).unwrap();
 }
 
 /// A Python environment with a package that nobody recorded the files of.
@@ -130,6 +147,9 @@ fn plan(world: &World, case: &Case) -> String {
     for path in ["policy", ".git"] {
         let _ = fs::remove_dir_all(world.path("project").join(path));
     }
+    for (path, text) in &case.files {
+        world.write(path, text);
+    }
     if let Some(cedar) = &case.cedar {
         world.write("policy/lab.cedar", cedar);
     }
@@ -151,7 +171,18 @@ fn plan(world: &World, case: &Case) -> String {
     }
     let code: &[String] = if case.code.is_some() { &[] } else { &["--no-code".to_owned()] };
     let arguments = [&["plan".to_owned(), "x".to_owned()], code, case.options.as_slice()].concat();
-    let output = world.output(&arguments);
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let output = match case.host {
+        Some(host) => {
+            // What is remembered of this host, which can make a network.
+            let _ = fs::remove_file(world.path("state/network"));
+            host.output(world, &arguments)
+        }
+        None => world.output(&arguments),
+    };
+    for path in case.files.keys() {
+        fs::remove_file(world.path("project").join(path)).unwrap();
+    }
     let expected = if case.outcome == "allow" { 0 } else { 3 };
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(expected), "{}: {stderr}", case.name);

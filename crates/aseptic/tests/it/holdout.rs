@@ -66,7 +66,7 @@ fn only_metrics_leave_a_run() {
     assert_eq!(record["metrics"]["series"]["accuracy"]["last"], 0.5);
     assert_eq!(record["limits"]["outputs_bytes"], 1 << 20);
     assert_eq!(record["limits"]["metrics_bytes"], 64 << 10);
-    assert!(!kept(&world).contains("4711"));
+    assert!(!kept(&world).contains("PATIENT-4711"));
     // The same job without the wall.
     let script = "cp /data/test/test.csv /out/copy.csv";
     world.write("plain.csv", format!("{SECRET}\n"));
@@ -81,7 +81,7 @@ fn only_metrics_leave_a_run() {
         "-c",
         "cp /data/test/plain.csv /out/copy.csv",
     ]);
-    assert!(kept(&world).contains("4711"), "{script}");
+    assert!(kept(&world).contains("PATIENT-4711"), "{script}");
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn metrics_are_written_anew() {
     );
     let file = kept(&world);
     assert!(file.contains("{\"a\":1.0}\n{\"a\":1.0,\"b\":2.0}\n{\"a\":1.0}\n"), "{file}");
-    assert!(!file.contains("4711"), "{file}");
+    assert!(!file.contains("PATIENT-4711"), "{file}");
     assert_eq!(record["metrics"]["unreadable"], 0);
     let why = names(&record["skipped"], "reason");
     assert_eq!(why.len(), 6, "{why:?}");
@@ -140,7 +140,7 @@ fn a_file_of_metrics_that_is_none_is_not_followed() {
     ] {
         let (code, _, record) = evaluate(&world, script);
         assert_eq!((code, &record["outputs"]), (0, &serde_json::json!([])), "{script}");
-        assert!(!kept(&world).contains("4711"), "{script}");
+        assert!(!kept(&world).contains("PATIENT-4711"), "{script}");
     }
     world.assert_no_leftovers();
 }
@@ -191,7 +191,7 @@ fn what_it_attempts_is_not_named() {
     let record = world.ok(&["show", "latest", "--json"]);
     let mut record: Value = serde_json::from_str(&record).unwrap();
     record["command"] = Value::Null; // It is in the plan, and not the job's choice.
-    assert!(!record.to_string().contains("4711"), "{record}");
+    assert!(!record.to_string().contains("secret-4711"), "{record}");
     assert_eq!(record["observed"], Value::Null);
 }
 
@@ -215,7 +215,7 @@ fn a_killed_supervisor_leaves_metrics_alone_too() {
         world.json(&["show", "latest", "--json"])["status"] == "aborted"
     });
     assert_eq!(names(&world.json(&["show", "latest", "--json"])["outputs"], "path"), ["out/metrics.jsonl"]);
-    assert!(!kept(&world).contains("4711"));
+    assert!(!kept(&world).contains("PATIENT-4711"));
 }
 
 #[test]
@@ -356,4 +356,26 @@ fn every_label_that_means_it_is_counted() {
         let denied = world.run(&["run", "--quiet", "--no-code", "--data", &data, "--", "true"]);
         assert!(denied.contains("holdout/training"), "{denied}");
     }
+}
+
+#[test]
+fn what_has_a_file_of_a_holdout_is_no_new_one() {
+    let world = world();
+    world.write("more/test.csv", std::fs::read(world.path("project/test.csv")).unwrap());
+    for number in 1..=3 {
+        world.write("more/number", format!("{number}\n"));
+        let name = format!("more{number}");
+        world.ok(&["dataset", "add", "more", "--name", &name]);
+        let data = format!("x={name}");
+        let run = ["run", "--quiet", "--no-code", "--keep", "metrics", "--data", &data, "--", "true"];
+        world.ok(&run);
+        for name in ["digits-test", &name] {
+            let shown = world.json(&["dataset", "show", name, "--json"]);
+            assert_eq!(shown["evaluations"]["used"], number, "{name}");
+        }
+    }
+    // Another hold-out has no file of it.
+    world.write("other.csv", "another\n");
+    world.ok(&["dataset", "add", "other.csv", "--name", "other", "--role", "holdout"]);
+    assert_eq!(world.json(&["dataset", "show", "other", "--json"])["evaluations"]["used"], 0);
 }

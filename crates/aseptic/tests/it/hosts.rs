@@ -38,6 +38,28 @@ assert libc.prctl(38, 1, 0, 0, 0) == 0 and libc.prctl(22, 2, filter, 0, 0) == 0
 os.execvp(sys.argv[1], sys.argv[1:])
 ";
 
+/// A host that has less than this one.
+#[derive(Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Host {
+    WithoutLandlock,
+    WithoutPacketFilter,
+}
+
+impl Host {
+    /// What `world` prints on it.
+    pub(crate) fn output(self, world: &World, arguments: &[&str]) -> Output {
+        match self {
+            Self::WithoutLandlock => {
+                without_calls(world, libc_errno::ENOSYS, LANDLOCK_CREATE_RULESET, arguments)
+            }
+            Self::WithoutPacketFilter => {
+                under(world, &["/usr/bin/python3", "-S", "-c", WITHOUT_NETFILTER], arguments)
+            }
+        }
+    }
+}
+
 const CLONE3: &str = "435";
 const LANDLOCK_CREATE_RULESET: &str = "444";
 
@@ -167,8 +189,7 @@ fn a_missing_device_node_is_named() {
 #[test]
 fn without_a_packet_filter_a_run_has_no_network_and_a_grant_is_denied() {
     let world = World::new();
-    let without =
-        |arguments: &[&str]| under(&world, &["/usr/bin/python3", "-S", "-c", WITHOUT_NETFILTER], arguments);
+    let without = |arguments: &[&str]| Host::WithoutPacketFilter.output(&world, arguments);
     let denied = without(&["run", "--network", "example.org:443", "--", "echo", "ran"]);
     assert_refused(&denied, 126, &["network/unavailable", "rules of the jail's network", "aseptic doctor"]);
     let plain = without(&["run", "--json", "--", "true"]);

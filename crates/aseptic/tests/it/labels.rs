@@ -366,3 +366,19 @@ fn a_replay_is_decided_by_the_labels_of_today() {
     assert_eq!(record["inputs"]["d"]["labels"], json!(["secret"]));
     assert_eq!(record["labels"], json!(["secret"]));
 }
+
+/// A label that no rule reads protects nothing.
+#[test]
+fn a_label_that_is_nearly_one_that_rules_know_is_noted() {
+    let world = scans();
+    let note = "note: no shipped rule knows `hold-out`; did you mean `holdout`?";
+    assert!(world.run(&["label", "scans", "hold-out", "region=eu"]).contains(note));
+    assert!(world.run(&["dataset", "label", "scans", "hold-out"]).contains(note));
+    world.write("more", "1");
+    assert!(world.run(&["dataset", "add", "more", "--name", "more", "--label", "hold-out"]).contains(note));
+    let nothing = world.run(&["declassify", "scans", "--label", "pi", "--reason", "x"]);
+    assert!(
+        nothing.contains("scans@1 has none of these labels, but `hold-out`, `pii`, `region=eu`."),
+        "{nothing}"
+    );
+}

@@ -1,6 +1,7 @@
 //! What a user sees: the whole command, in an empty home, on the real kernel.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, its helpers included")]
 
+mod advice;
 mod annotate;
 mod archive_attacks;
 mod archives;
@@ -19,7 +20,10 @@ mod diffs;
 mod drill;
 mod egress;
 mod environments;
+mod evaluations;
 mod explain;
+mod full_disk;
+mod hidden;
 mod holdout;
 mod hosts;
 mod immutable;
@@ -57,5 +61,6 @@ mod signals;
 mod stopping;
 mod terminal;
 mod testbed;
+mod views;
 mod witness;
 mod world;

@@ -31,6 +31,10 @@ fn the_commands_about_policies() {
     let [cases] = with("toml", "aseptic.policy-tests/1").try_into().unwrap();
     world.write("policy/lab.cedar", policies);
     world.write("policy/tests/lab.toml", cases);
+    let [settings] = with("toml", "aseptic.settings/1").try_into().unwrap();
+    world.write("other/settings.toml", settings);
+    world.ok(&["policy", "check", "other"]);
+    assert!(world.run(&["policy", "test"]).contains("4 ok"), "the cases are about no settings");
     let mut count = 0;
     let sh = with("sh", "aseptic policy").into_iter().filter(|block| !block.contains("cat >"));
     for words in sh.collect::<Vec<_>>().iter().flat_map(|block| commands(block)) {

@@ -115,7 +115,7 @@ fn input_that_another_program_takes_does_not_stop_the_clock() {
     let world = World::new();
     // Both wait for the same pipe; whichever comes late finds nothing, and must not wait for more.
     let script = "mkfifo pipe; exec 3<>pipe; for n in 1 2 3; do echo $n >&3; done
-        for n in 1 2 3 4; do aseptic run -q --limit wall=1s --limit grace=100ms -- cat <&3 >/dev/null 2>&1 & done
+        for n in 1 2 3 4; do aseptic run -q --limit wall=1s -- cat <&3 >/dev/null 2>&1 & done
         for job in $(jobs -p); do wait $job; echo $?; done";
     assert_eq!(self::script(&world, script), (Some(0), "143\n143\n143\n143\n".to_owned()));
 }

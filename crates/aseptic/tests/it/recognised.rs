@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::datasets::newest;
 use crate::labels::{assert_derived, labels, scans, shell};
+use crate::world::World;
 
 #[test]
 fn one_file_of_a_dataset_has_its_labels() {
@@ -80,4 +81,42 @@ fn labelled_data_in_the_code_labels_the_run() {
     world.ok(&["run", "--quiet", "--", "true"]);
     assert_eq!(world.json(&["show", "latest", "--json"])["code"]["labels"], json!(null));
     assert_derived(&world);
+}
+
+#[test]
+fn a_run_with_more_labels_than_an_entry_holds_is_sealed() {
+    let world = World::new();
+    let mut all = Vec::new();
+    for name in ["a", "b"] {
+        let labels: Vec<_> = (0..4_000).map(|number| format!("{name}-{number:06}")).collect();
+        let list = json!({ "format": "aseptic.labels/1", "labels": &labels, "exports": [] });
+        world.write(&format!("{name}/rows"), name);
+        world.write(&format!("{name}/.aseptic-labels.json"), list.to_string());
+        world.ok(&["dataset", "add", name, "--name", name]);
+        all.extend(labels);
+    }
+    let copy = [
+        "run",
+        "--quiet",
+        "--no-code",
+        "--data",
+        "a=a",
+        "--data",
+        "b=b",
+        "--",
+        "cp",
+        "/data/a/rows",
+        "/out/",
+    ];
+    world.ok(&copy);
+    world.assert_no_leftovers();
+    assert_eq!(labels(&world, "latest"), json!(all));
+    // What comes of it has all of them, too.
+    let run = ["--no-code", "--data", "d=run:latest/out", "--json", "--", "true"];
+    let plan = world.json(&[&["plan"], run.as_slice()].concat());
+    assert_eq!(plan["plan"]["inputs"]["d"]["labels"], json!(all));
+    let mut piped = world.command(&["run", "--quiet", "--no-code", "--data", "b=b", "--", "cat"]);
+    piped.stdin(std::fs::File::open(world.path("project/a/rows")).unwrap());
+    assert!(piped.output().unwrap().status.success());
+    assert_eq!(labels(&world, "latest"), json!(all));
 }

@@ -164,3 +164,46 @@ fn a_drill_is_in_it() {
     assert!(drills["last"]["held"].as_u64().unwrap() > 0, "{drills}");
     assert!(evidence(&report, 12)[1].starts_with("the last drill, "), "{report}");
 }
+
+#[test]
+fn a_name_that_says_no_form_is_refused() {
+    let world = troubled();
+    let refused = world.run(&["project", "report", "--output", "report.pdf"]);
+    assert!(refused.starts_with("exit: 2") && refused.contains("code: report/format"), "{refused}");
+    assert!(!world.path("project/report.pdf").exists());
+    world.ok(&["project", "report", "--output", "report.txt", "--format", "markdown"]);
+    let markdown = fs::read_to_string(world.path("project/report.txt")).unwrap();
+    assert!(markdown.contains("; see `aseptic ledger show --type run.decided`"), "{markdown}");
+    world.ok(&["project", "report", "--output", "report.html"]);
+    let page = fs::read_to_string(world.path("project/report.html")).unwrap();
+    assert!(
+        page.contains("; see <code>aseptic ledger show --type run.decided</code>") && !page.contains('`'),
+        "{page}"
+    );
+}
+
+/// A spec may name anything as accepted, and every page repeats it where it was denied.
+#[test]
+fn what_a_spec_names_is_text_in_every_page() {
+    let world = World::new();
+    let name = r"<script>alert(1)</script>|`x` *b* [z](http://evil.example)\n# head";
+    world.write(
+        "aseptic.toml",
+        format!("[project]\nname = \"p\"\n\n[experiment.a]\ncommand = [\"true\"]\naccept = [\"{name}\"]\n"),
+    );
+    assert_eq!(world.output(&["run", "a"]).status.code(), Some(126));
+    world.ok(&["project", "report", "--output", "report.html"]);
+    world.ok(&["project", "report", "--output", "report.md"]);
+    let page = |name: &str| fs::read_to_string(world.path("project").join(name)).unwrap();
+    let html = page("report.html");
+    assert!(html.contains("&lt;script&gt;alert(1)&lt;/script&gt;|") && !html.contains("<script"), "{html}");
+    let markdown = page("report.md");
+    let row = markdown.lines().find(|line| line.contains("alert(1)")).unwrap();
+    assert!(row.starts_with("| accept/unknown | ") && row.ends_with(" | deny | 1 | 1 |"), "{row}");
+    let is_escaped = |mark: &str| !row.replace(&format!("\\{mark}"), "").contains(mark);
+    for mark in ["`", "*", "[", "#"] {
+        assert!(is_escaped(mark), "{mark}: {row}");
+    }
+    assert_eq!(row.replace("\\|", "").matches('|').count(), 6, "{row}");
+    assert!(!row.contains('<') && !markdown.contains("\n# head"), "{row}");
+}

@@ -269,7 +269,7 @@ fn classes_are_chosen_and_shown() {
     --- stdout
     --- stderr
     error: project `default` has no dataset `letters`
-      help: `aseptic dataset list` shows those there are; another project is named with `--project`
+      help: `aseptic dataset list` shows those there are; add one with `aseptic dataset add PATH --name NAME`, or name its project with `--project`
       code: dataset/missing
     ");
     insta::assert_snapshot!(world.run(&["retention", "set", "digits@2", "7d"]), @r"
@@ -277,7 +277,7 @@ fn classes_are_chosen_and_shown() {
     --- stdout
     --- stderr
     error: project `default` has no dataset `digits@2`
-      help: `aseptic dataset list` shows those there are; another project is named with `--project`
+      help: did you mean `digits@1`?
       code: dataset/missing
     ");
     insta::assert_snapshot!(world.run(&["retention", "set", "run:latest/out", "7d"]), @r"

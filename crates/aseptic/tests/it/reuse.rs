@@ -249,3 +249,12 @@ fn a_package_edited_in_place_is_run() {
     let stderr = world.run(&["replay", "latest"]);
     assert!(stderr.contains("files of the environment were changed since then, such as `"), "{stderr}");
 }
+
+#[test]
+fn a_result_has_the_labels_of_today() {
+    let world = world();
+    world.ok(&["label", "run:latest", "restricted"]);
+    let (record, _) = again(&world, &JOB);
+    assert_eq!(record["reused"], true);
+    assert!(record["labels"].to_string().contains("\"restricted\""), "{record}");
+}

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::unpack::{self, Source};
 use super::{print_recorded, row, title};
+use crate::command::label::warn_of_typos;
 use crate::context::{Context, Shown};
 use crate::failure::Failure;
 use crate::table::amount;
@@ -87,6 +88,7 @@ pub(super) fn run(context: &Context, args: &Args) -> Result<(), Failure> {
     for label in &added.implied {
         context.say(format_args!("labelled `{label}`, as its role or licence says"));
     }
+    warn_of_typos(context, &args.label);
     if context.json() {
         return context.document(&document(&added));
     }

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::add::statement;
 use super::{print_recorded, row, title};
-use crate::command::label;
+use crate::command::label::{self, has_others, warn_of_typos};
 use crate::context::Context;
 use crate::failure::Failure;
 
@@ -47,7 +47,7 @@ pub(crate) struct UnlabelArgs {
 /// Say something about a version of a dataset
 ///
 /// Statements are a key and a value; `licence`, `owner`, `source` and `role` have options of `dataset add`. They
-/// are for people and searches, and no rule reads them: use labels for those.
+/// are for people and searches. `role=holdout` and some licences give the labels that rules read; of others none does.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "Examples:\n  aseptic dataset describe digits licence=CC-BY-4.0 owner=data-team\n  \
                         aseptic dataset describe digits@1 --unset owner")]
@@ -67,6 +67,7 @@ pub(super) fn add_labels(context: &Context, args: &LabelArgs) -> Result<(), Fail
     let labels: BTreeSet<_> = args.labels.iter().cloned().collect();
     let done = aseptic_runner::dataset::label(&mut home, &project, &args.dataset, &labels)?;
     print(context, &done, "already has these labels")?;
+    warn_of_typos(context, &labels);
     Ok(())
 }
 
@@ -74,7 +75,7 @@ pub(super) fn unlabel(context: &Context, args: &UnlabelArgs) -> Result<(), Failu
     let (project, mut home) = (context.project()?, context.home()?);
     let labels: BTreeSet<_> = args.labels.iter().cloned().collect();
     let done = aseptic_runner::dataset::unlabel(&mut home, &project, &args.dataset, &labels, &args.reason)?;
-    print(context, &done, "has none of these labels")?;
+    print(context, &done, &has_others(&done.version.labels))?;
     for other in &done.still {
         let kept: Vec<_> = other.labels.intersection(&labels).map(Label::as_str).collect();
         let (other, kept) = (title(other), kept.join(" "));

@@ -38,7 +38,7 @@ pub(super) fn add(
     context: &Context,
     home: &mut Home,
     project: &ProjectName,
-    (source, options): (&Source, &ImportOptions),
+    (source, options): (&Source, &ImportOptions<'_>),
     name: &DatasetName,
     said: &Said,
 ) -> Result<Added, Failure> {

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use aseptic_model::{Class, Timestamp};
-use aseptic_runner::Recorded;
+use aseptic_runner::{EntryViewer, Recorded};
 
 use super::filter::{Filter, Source};
 use super::show;
@@ -49,11 +49,12 @@ enum Form {
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
-    let dir = args.source.directory(context)?;
+    let (dir, mut viewer) = args.source.open(context)?;
     let Some(path) = &args.out else {
         let out = BufWriter::new(io::stdout().lock());
-        let written = write(args, &dir, out)?;
+        let written = write(args, (&dir, &mut viewer), out)?;
         context.written(written.map(|_| ()));
+        super::say_left_out(context, &viewer);
         return Ok(ExitCode::SUCCESS);
     };
     let failed = |error: io::Error| {
@@ -66,24 +67,33 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
         )
     };
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path).map_err(failed)?;
-    let count = write_file(args, &dir, &file).inspect_err(|_| drop(fs::remove_file(path)))?;
+    let count = write_file(args, (&dir, &mut viewer), &file).inspect_err(|_| drop(fs::remove_file(path)))?;
     let count = count.inspect_err(|_| drop(fs::remove_file(path))).map_err(failed)?;
     context.say(format_args!("Exported {count} entries to {}.", path.display()));
+    super::say_left_out(context, &viewer);
     Ok(ExitCode::SUCCESS)
 }
 
-fn write_file(args: &Args, dir: &Path, file: &File) -> Result<io::Result<u64>, Failure> {
-    Ok(write(args, dir, BufWriter::new(file))?.and_then(|count| file.sync_all().map(|()| count)))
+fn write_file(
+    args: &Args,
+    entries: (&Path, &mut EntryViewer),
+    file: &File,
+) -> Result<io::Result<u64>, Failure> {
+    Ok(write(args, entries, BufWriter::new(file))?.and_then(|count| file.sync_all().map(|()| count)))
 }
 
 /// Writes the entries and returns how many they were; the inner error is that of `out`.
-fn write(args: &Args, dir: &Path, mut out: impl Write) -> Result<io::Result<u64>, Failure> {
+fn write(
+    args: &Args,
+    entries: (&Path, &mut EntryViewer),
+    mut out: impl Write,
+) -> Result<io::Result<u64>, Failure> {
     let filter = args.filter.conditions();
     let (mut count, mut lost) = (0, None);
     if args.form == Form::Csv {
         lost = out.write_all(CSV_HEADER.as_bytes()).err();
     }
-    args.source.pass(dir, &filter, |recorded| {
+    args.source.pass(entries, &filter, |recorded| {
         if lost.is_none() {
             let line = match args.form {
                 Form::Jsonl => format!("{}\n", show::document(recorded)),

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aseptic_model::{RunId, Timestamp, parse_duration};
-use aseptic_runner::{EntryFilter, EntryObject, Position, Recorded};
+use aseptic_runner::{EntryFilter, EntryObject, EntryViewer, Position, Recorded};
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -58,22 +58,22 @@ impl Filter {
 }
 
 impl Source {
-    pub(super) fn directory(&self, context: &Context) -> Result<PathBuf, Failure> {
+    pub(super) fn open(&self, context: &Context) -> Result<(PathBuf, EntryViewer), Failure> {
         super::shown(context, self.ledger.as_ref())
     }
 
-    /// Passes the entries of `dir` that `filter` lets through to `each`, in order, as they are read; with a limit
+    /// Passes the entries of `dir` that `viewer` has and `filter` lets through to `each`, in order, as they are read; with a limit
     /// the last ones, once they are known.
     pub(super) fn pass(
         &self,
-        dir: &Path,
+        (dir, viewer): (&Path, &mut EntryViewer),
         filter: &EntryFilter,
         mut each: impl FnMut(&Recorded) -> Result<(), Failure>,
     ) -> Result<(), Failure> {
         let mut last = VecDeque::new();
         for recorded in aseptic_runner::entries(dir, Position::START)? {
             let recorded = recorded?;
-            if !filter.fits(&recorded) {
+            if !viewer.has(&recorded)? || !filter.fits(&recorded) {
                 continue;
             }
             match self.limit {

@@ -7,13 +7,14 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use aseptic_model::Class;
-use aseptic_runner::{Position, Recorded};
+use aseptic_runner::{EntryViewer, Position, Recorded};
 
 use super::filter::Filter;
 use super::show;
 use crate::command::follow;
 use crate::context::Context;
 use crate::failure::Failure;
+use crate::visible;
 
 /// How long an entry may wait to be shown. Asking for the size of one file this often costs nothing that counts,
 /// and works on every file system.
@@ -38,12 +39,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
-    let dir = super::shown(context, args.ledger.as_ref())?;
+    let (dir, mut viewer) = super::shown(context, args.ledger.as_ref())?;
     let filter = args.filter.conditions();
     let interrupt = context.interrupt()?;
     let from = args.from.unwrap_or(u64::MAX);
-    let mut at =
-        pass(context, &dir, Position::START, |recorded| recorded.index >= from && filter.fits(recorded))?;
+    let mut at = pass(context, (&dir, &mut viewer), Position::START, |recorded| {
+        recorded.index >= from && filter.fits(recorded)
+    })?;
     if args.from.is_none() {
         context.say("waiting for entries; Ctrl-C ends this");
     }
@@ -57,16 +59,17 @@ pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
         if seen != Some(length) {
             // Before the entries are read: what is added meanwhile is another length.
             seen = Some(length);
-            at = pass(context, &dir, next, |recorded| filter.fits(recorded))?;
+            at = pass(context, (&dir, &mut viewer), next, |recorded| filter.fits(recorded))?;
         }
     }
+    super::say_left_out(context, &viewer);
     Ok(ExitCode::SUCCESS)
 }
 
 /// Prints the entries from `from` on; returns where the next one begins, or nothing when nobody reads any more.
 fn pass(
     context: &Context,
-    dir: &Path,
+    (dir, viewer): (&Path, &mut EntryViewer),
     from: Position,
     wanted: impl Fn(&Recorded) -> bool,
 ) -> Result<Option<Position>, Failure> {
@@ -74,7 +77,7 @@ fn pass(
     for recorded in aseptic_runner::entries(dir, from)? {
         let recorded = recorded?;
         at = recorded.next;
-        if wanted(&recorded) && !print(context, &recorded) {
+        if viewer.has(&recorded)? && wanted(&recorded) && !print(context, &recorded) {
             return Ok(None);
         }
     }
@@ -84,8 +87,8 @@ fn pass(
 /// False when the line could not be written.
 fn print(context: &Context, recorded: &Recorded) -> bool {
     let line = match context.json() {
-        true => show::document(recorded).to_string(),
-        false => show::row(recorded).join("  "),
+        true => visible::json(&show::document(recorded).to_string()).into_owned(),
+        false => visible::lines(&show::row(recorded).join("  ")).into_owned(),
     };
     let mut stdout = io::stdout().lock();
     let written = writeln!(stdout, "{line}").and_then(|()| stdout.flush());

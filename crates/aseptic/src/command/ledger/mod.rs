@@ -11,10 +11,11 @@ mod show;
 mod verify;
 mod witness;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use aseptic_model::Class;
+use aseptic_runner::EntryViewer;
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -60,13 +61,25 @@ pub(crate) fn run(context: &mut Context, args: &Args) -> Result<ExitCode, Failur
     }
 }
 
-/// The directory of a ledger whose entries are shown. That of the state is shown to whoever may look at the project.
-fn shown(context: &Context, named: Option<&PathBuf>) -> Result<PathBuf, Failure> {
+/// The directory of a ledger whose entries are shown, and which of them are: of that of the state, by whatever name, those
+/// of projects that the user may look at.
+fn shown(context: &Context, named: Option<&PathBuf>) -> Result<(PathBuf, EntryViewer), Failure> {
     let dir = directory(context, named)?;
-    if named.is_none() {
-        context.may_view()?;
+    let real = |path: &Path| path.canonicalize().ok();
+    let is_ours = real(&dir) == context.home_dir().ok().and_then(|home| real(&home.join("ledger")));
+    let viewer = if is_ours { context.viewer()? } else { EntryViewer::of_everything() };
+    Ok((dir, viewer))
+}
+
+/// Says that entries were left out, if some were.
+fn say_left_out(context: &Context, viewer: &EntryViewer) {
+    match viewer.left_out() {
+        0 => {}
+        1 => context.say("1 entry of a project that you may not look at was left out"),
+        count => {
+            context.say(format_args!("{count} entries of projects that you may not look at were left out"))
+        }
     }
-    Ok(dir)
 }
 
 fn directory(context: &Context, named: Option<&PathBuf>) -> Result<PathBuf, Failure> {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use aseptic_model::{Class, RunRef, Timestamp};
-use aseptic_runner::{Act, Checkpoint, LogProof, Policy, ProveError, Verified, Witnessed};
+use aseptic_runner::{Checkpoint, LogProof, Policy, ProveError, Verified, Witnessed};
 use clap::ValueHint;
 use serde_json::{Value, json};
 
@@ -285,10 +285,9 @@ fn proven(context: &Context, what: &str) -> Result<LogProof, Failure> {
         Failure::new(Class::User, "ledger/not-in", message, "name a run, or an entry by its number")
     })?;
     let home = context.home()?;
-    home.allowed(&context.project()?, Act::View, None)?;
     let index = what.parse::<u64>().ok().filter(|_| run.as_id().is_none());
     let proof: Result<_, ProveError> = match index {
-        Some(index) => aseptic_runner::prove_entry(&home.ledger_dir(), index),
+        Some(index) => aseptic_runner::prove_viewed(&home, &context.project()?, index),
         None => aseptic_runner::prove_run(&home, &context.project()?, &run),
     };
     Ok(proof?)

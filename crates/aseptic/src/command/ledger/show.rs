@@ -25,23 +25,28 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(context: &Context, args: &Args) -> Result<ExitCode, Failure> {
-    let dir = args.source.directory(context)?;
+    let (dir, mut viewer) = args.source.open(context)?;
     let filter = args.filter.conditions();
     if context.json() {
         let mut entries = Vec::new();
-        args.source.pass(&dir, &filter, |recorded| {
+        args.source.pass((&dir, &mut viewer), &filter, |recorded| {
             entries.push(document(recorded));
             Ok(())
         })?;
-        context.document(&json!({ "schema": "aseptic.ledger/1", "entries": entries }))?;
+        let mut document = json!({ "schema": "aseptic.ledger/1", "entries": entries });
+        if viewer.left_out() > 0 {
+            document["left_out"] = json!(viewer.left_out());
+        }
+        context.document(&document)?;
         return Ok(ExitCode::SUCCESS);
     }
     let mut rows = Vec::new();
-    args.source.pass(&dir, &filter, |recorded| {
+    args.source.pass((&dir, &mut viewer), &filter, |recorded| {
         rows.push(row(recorded));
         Ok(())
     })?;
     context.out(table(["entry", "time", "actor", "event", "about"], &rows));
+    super::say_left_out(context, &viewer);
     Ok(ExitCode::SUCCESS)
 }
 

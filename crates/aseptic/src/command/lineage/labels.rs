@@ -50,7 +50,10 @@ fn text(project: &ProjectName, object: &Object, found: &LabelSources) -> String 
 
 fn given(project: &ProjectName, object: &Object, source: &LabelSource) -> String {
     let how = match source.event.as_str() {
-        "run.planned" => "in the spec of the run",
+        // What aseptic found out about the code and the environment, or what the spec or an option says.
+        "run.planned" if source.label.as_str().starts_with("dirty-") => "found when the run was planned",
+        "run.planned" if source.label.as_str().starts_with("unpinned-") => "found when the run was planned",
+        "run.planned" => "said of the run",
         "dataset.added" => "when it was added",
         "run.sealed" => "when it was sealed",
         _ => "given",

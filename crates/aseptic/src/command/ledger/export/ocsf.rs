@@ -129,6 +129,7 @@ fn activity(event: &Event) -> Activity {
         | Event::LedgerErased { .. } => Activity::Delete,
         Event::RunDenied { .. }
         | Event::ActDenied { .. }
+        | Event::ActDenials(..)
         | Event::LedgerClockWentBack { .. }
         | Event::DrillCompleted { .. } => Activity::Other,
     }
@@ -142,7 +143,7 @@ fn severity(event: &Event) -> (u32, &'static str) {
         Event::QuarantineLifted { .. } => (3, "Medium"),
         Event::RunReplayed { verdict: Verdict::Different, .. } => (3, "Medium"),
         Event::RunStopped { .. } => (2, "Low"),
-        Event::ActDenied { .. } | Event::PolicyApplied { .. } => (3, "Medium"),
+        Event::ActDenied { .. } | Event::ActDenials(..) | Event::PolicyApplied { .. } => (3, "Medium"),
         Event::RunDenied { .. } | Event::LedgerClockWentBack { .. } | Event::LedgerErased { .. } => {
             (3, "Medium")
         }
@@ -159,7 +160,7 @@ fn is_failure(event: &Event) -> bool {
     match event {
         Event::RunDecided { decision, .. } => decision.outcome != Outcome::Allow,
         Event::RunSealed { status, .. } => *status != Status::Succeeded,
-        Event::RunDenied { .. } | Event::ActDenied { .. } => true,
+        Event::RunDenied { .. } | Event::ActDenied { .. } | Event::ActDenials(..) => true,
         Event::RunReplayed { verdict, .. } => *verdict == Verdict::Different,
         Event::DrillCompleted { breached, broken, .. } => breached + broken > 0,
         _ => false,
