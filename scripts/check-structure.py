@@ -29,7 +29,7 @@ UNSAFE_CRATE = "aseptic-sandbox"
 UNSAFE_FILE = re.compile(r"crates/(sandbox|drill)/src/sys(\.rs$|/|_)")
 
 # Longer than LINES_MAX, with the size they must not outgrow: {"crates/…/file.rs": 450}.
-LONG_FILES: dict[str, int] = {"crates/model/src/event.rs": 459}  # One enum, every event of which has its place in it.
+LONG_FILES: dict[str, int] = {"crates/model/src/event.rs": 470}  # One enum, every event of which has its place in it.
 
 # First words of error codes; a code is `family/cause`.
 ERROR_FAMILIES = (

@@ -4,8 +4,8 @@
 #   scripts/fuzz.sh                    every target for a minute
 #   scripts/fuzz.sh SECONDS [TARGET…]  these for so long
 #
-# What makes one fail is kept in fuzz/artifacts, and is an argument of its program in fuzz/target.
-# `cargo fuzz run TARGET` works as well, where that is installed, and watches memory too.
+# What makes one fail is kept in fuzz/artifacts, and is an argument of its program in fuzz/target, which makes it smaller
+# with `-minimize_crash=1`. `cargo fuzz run TARGET` works as well, and watches memory too where there is a nightly compiler.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
@@ -16,25 +16,19 @@ targets=("$@")
 ((${#targets[@]})) || mapfile -t targets < <(sed -n 's/^path = "fuzz_targets\/\(.*\)\.rs"/\1/p' fuzz/Cargo.toml)
 
 scripts/setup.sh fuzz
-# Counts which edges were taken and what was compared, as libFuzzer wants to know. The code has no `unsafe`,
-# so it goes without the address sanitizer, which needs a nightly compiler.
-flags=(
-  -Cpasses=sancov-module
-  -Cllvm-args=-sanitizer-coverage-level=4
-  -Cllvm-args=-sanitizer-coverage-inline-8bit-counters
-  -Cllvm-args=-sanitizer-coverage-pc-table
-  -Cllvm-args=-sanitizer-coverage-trace-compares
-  -Cdebug-assertions
-  -Coverflow-checks
-  --cfg fuzzing
-)
+# The code has no `unsafe`, so it goes without the address sanitizer, which needs a nightly compiler.
 host=$(rustc -vV | sed -n 's/^host: //p')
+programs=()
+for target in "${targets[@]}"; do programs+=(--bin "$target"); done
 cd fuzz
-RUSTFLAGS="${flags[*]}" cargo build --release --target "$host"
+RUSTC_WRAPPER=$PWD/rustc.sh RUSTFLAGS="-Coverflow-checks --cfg fuzzing" \
+  cargo build --release --target "$host" "${programs[@]}"
 for target in "${targets[@]}"; do
   echo "fuzz: $target"
   mkdir -p "corpus/$target" "artifacts/$target"
-  "target/$host/release/$target" -max_total_time="$seconds" -max_len=20000 -timeout=10 -verbosity=0 -print_funcs=0 \
+  dictionary=()
+  [[ ! -e dictionaries/$target ]] || dictionary=("-dict=dictionaries/$target")
+  "target/$host/release/$target" "${dictionary[@]}" -max_total_time="$seconds" -max_len=20000 -timeout=10 -verbosity=0 -print_funcs=0 \
     -print_final_stats=1 -artifact_prefix="artifacts/$target/" "corpus/$target" "seeds/$target" 2>&1 |
     grep -v '" # Uses: \|ecommended dictionary' # Not of use here, and long.
 done

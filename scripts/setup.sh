@@ -10,6 +10,8 @@ export PATH="${CARGO_HOME:-$HOME/.cargo}/bin:$PATH"
 
 # Runs the tests. An archive of tests carries its programs and names them at run time from 0.9.116 on.
 nextest_version=0.9.143
+# Makes what a fuzzer found small, and a corpus too; the fuzzers themselves run without it.
+fuzz_version=0.13.2
 
 task=${1:-test}
 missing=()
@@ -177,4 +179,9 @@ fi
 if [[ $task == check ]] && ! cargo deny --version >/dev/null 2>&1; then
   echo "setup: building cargo-deny; this takes some minutes, once"
   cargo install cargo-deny --locked
+fi
+if [[ $task == fuzz ]] && ! cargo fuzz --version >/dev/null 2>&1; then
+  echo "setup: building cargo-fuzz $fuzz_version; this takes a minute, once"
+  cargo install cargo-fuzz --locked --version "$fuzz_version" ||
+    echo "setup: cargo-fuzz cannot be installed here; the fuzzers run without it" >&2
 fi

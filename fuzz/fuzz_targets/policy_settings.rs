@@ -3,9 +3,15 @@
 
 use std::collections::BTreeMap;
 
-use aseptic_policy::{Act, Policies, PolicyDocument, Principal, Settings, check};
+use aseptic_policy::{About, Act, Policies, PolicyDocument, Principal, Settings, check};
+
+/// Longer files find nothing that a shorter one does not, and Cedar reads each of their links.
+const BYTES_MAX: usize = 2000;
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
+    if text.len() > BYTES_MAX {
+        return;
+    }
     match Settings::parse(text) {
         Ok(settings) => assert!(settings.metrics_bytes <= 64 << 20),
         Err(problems) => {
@@ -23,6 +29,6 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
     }
     if let Ok(policies) = Policies::parse(document) {
         let project = "vision".parse().expect("a name");
-        let _ = policies.allows(&Principal::default(), Act::View, &project, None);
+        let _ = policies.allows(&Principal::default(), Act::View, &project, &About::default());
     }
 });
