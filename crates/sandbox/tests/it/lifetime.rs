@@ -131,9 +131,12 @@ fn supervisor() {
     let prepared = prepare(&shell(CROWD), streams, &[]).unwrap();
     let first = prepared.pid();
     rustix::io::write(std::io::stdout(), format!("first {first}\n").as_bytes()).unwrap();
-    let running = (role == "started").then(|| prepared.start());
+    // Whichever it is goes on until this process is killed: dropped, the jail would end by that.
+    let (_prepared, _running) = match role.as_str() {
+        "started" => (None, Some(prepared.start())),
+        _ => (Some(prepared), None),
+    };
     pipes.stderr.read_to_end(&mut Vec::new()).unwrap(); // For ever.
-    drop(running);
 }
 
 struct Supervisor {
