@@ -80,6 +80,7 @@ impl Store {
             files: 0,
             skipped: Vec::new(),
             skipped_count: 0,
+            failed: false,
         };
         let mut kinds: Vec<Option<EntryKind>> = Vec::new();
         let mut state = Progress { step: Step::Read, files: 0, bytes: 0, files_total: 0, bytes_total: 0 };
@@ -186,6 +187,8 @@ struct Feed<'a, 'r> {
     files: File,
     skipped: Vec<FilePath>,
     skipped_count: u64,
+    /// Whether an error was given: behind it the place in the archive means nothing.
+    failed: bool,
 }
 
 /// A file that was read.
@@ -218,7 +221,12 @@ impl Iterator for Feed<'_, '_> {
     type Item = Result<Item, TarError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        self.step().transpose()
+        if self.failed {
+            return None;
+        }
+        let item = self.step().transpose();
+        self.failed = matches!(item, Some(Err(_)));
+        item
     }
 }
 

@@ -183,7 +183,9 @@ fn damage_is_named_and_nothing_is_lost_silently() {
     assert_eq!(code(&env, &wrong), "store/tar-damaged");
     assert_eq!(code(&env, &[b'x'; 4096]), "store/tar-damaged");
     let two = [archive(&[file("a", "1")]), archive(&[file("b", "2")])].concat();
-    assert_eq!(code(&env, &two), "store/tar-damaged", "what follows the end");
+    for _ in 0..50 {
+        assert_eq!(code(&env, &two), "store/tar-damaged", "what follows the end, whichever thread sees it");
+    }
     let global = |key, value| archive(&[pax(&record(key, value), EntryType::XGlobalHeader), file("x", "x")]);
     assert_eq!(code(&env, &global("path", b"y")), "store/tar-damaged");
     import(&env, &global("comment", b"a commit")).unwrap();
