@@ -36,6 +36,7 @@ mod inspect;
 mod labels;
 mod limits;
 mod lineage;
+mod lock_file;
 mod lookup;
 mod metrics;
 mod objects;

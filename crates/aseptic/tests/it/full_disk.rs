@@ -7,6 +7,11 @@ use crate::world::World;
 const FILL: &str = "fill() { free=$(df -k --output=avail small | tail -1)
                       head -c $(( (free - $1) * 1024 )) /dev/zero > small/fill; }
                     room() { rm -f small/fill; }
+                    result() {
+                      said=no; grep -q 'it is in the ledger' said && said=yes
+                      echo \"result $code $now $said\"
+                      $A ledger verify --quiet > /dev/null 2>&1 && $A catalog verify > /dev/null 2>&1 || echo DAMAGED
+                    }
                     mkdir small/state
                     ";
 
@@ -31,9 +36,7 @@ fn policies_are_in_force_or_not_and_that_is_said() {
         code=0; $A policy apply --reason reviewed > said 2>&1 || code=1
         room
         now=no; $A policy show "lab/a$left" > /dev/null 2>&1 && now=yes
-        said=no; grep -q 'it is in the ledger' said && said=yes
-        echo "result $code $now $said"
-        $A ledger verify --quiet > /dev/null 2>&1 && $A catalog verify > /dev/null 2>&1 || echo DAMAGED
+        result
     done"#;
     assert_said(&on_small_disk(&world, "24m", &format!("{{ {FILL}{script}; }}")));
 }
@@ -48,9 +51,7 @@ fn labels_are_given_or_not_and_that_is_said() {
         code=0; $A label rows "l$left" > said 2>&1 || code=1
         room
         now=no; $A dataset show rows --json 2> /dev/null | grep -q "\"l$left\"" && now=yes
-        said=no; grep -q 'it is in the ledger' said && said=yes
-        echo "result $code $now $said"
-        $A ledger verify --quiet > /dev/null 2>&1 && $A catalog verify > /dev/null 2>&1 || echo DAMAGED
+        result
     done"#;
     assert_said(&on_small_disk(&world, "24m", &format!("{{ {FILL}{script}; }}")));
 }

@@ -16,10 +16,11 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use aseptic_model::{Digest, Event, ProjectName, Refusals, Timestamp, to_canonical};
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::FlockOperation;
 use serde::{Deserialize, Serialize};
 
 use super::{Home, HomeError, io_error, now};
+use crate::lock_file;
 
 /// Entries that the refusals of one user may have in an hour: more than somebody causes by mistake.
 const ENTRIES_MAX: usize = 60;
@@ -112,14 +113,8 @@ impl Home {
 /// Held until it is dropped, or its process is gone.
 fn lock(place: &Path) -> Result<File, HomeError> {
     let path = place.with_extension("lock");
-    let file = OpenOptions::new().append(true).create(true).mode(0o600).open(&path);
-    let file = file.map_err(|source| io_error("open", &path, source))?;
-    loop {
-        match flock(&file, FlockOperation::LockExclusive) {
-            Err(rustix::io::Errno::INTR) => {}
-            other => return other.map(|()| file).map_err(|error| io_error("lock", &path, error.into())),
-        }
-    }
+    lock_file::wait(&path, FlockOperation::LockExclusive)
+        .map_err(|(step, error)| io_error(step, &path, error))
 }
 
 impl Counted {

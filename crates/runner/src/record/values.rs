@@ -15,7 +15,9 @@ use aseptic_model::{
     CanonicalError, Class, Committed, Diagnose, Diagnosis, Digest, PlaceError, Salt, from_canonical,
     to_canonical,
 };
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::FlockOperation;
+
+use crate::lock_file;
 
 /// Longest line: a value fits into an entry, and each byte of it may take six in JSON.
 const LINE_BYTES_MAX: usize = 512 << 10;
@@ -112,14 +114,7 @@ pub(crate) fn alone(dir: &Path) -> Result<Alone, ValuesError> {
 
 fn lock(dir: &Path, operation: FlockOperation) -> Result<File, ValuesError> {
     let path = dir.join("values.lock");
-    let file =
-        OpenOptions::new().append(true).create(true).mode(0o600).open(&path).map_err(io("open", &path))?;
-    loop {
-        match flock(&file, operation) {
-            Err(rustix::io::Errno::INTR) => {}
-            other => return other.map(|()| file).map_err(|error| io("lock", &path)(error.into())),
-        }
-    }
+    lock_file::wait(&path, operation).map_err(|(step, error)| io(step, &path)(error))
 }
 
 impl Alone {

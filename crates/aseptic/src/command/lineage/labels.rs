@@ -51,8 +51,11 @@ fn text(project: &ProjectName, object: &Object, found: &LabelSources) -> String 
 fn given(project: &ProjectName, object: &Object, source: &LabelSource) -> String {
     let how = match source.event.as_str() {
         // What aseptic found out about the code and the environment, or what the spec or an option says.
-        "run.planned" if source.label.as_str().starts_with("dirty-") => "found when the run was planned",
-        "run.planned" if source.label.as_str().starts_with("unpinned-") => "found when the run was planned",
+        "run.planned"
+            if ["dirty-", "unpinned-"].iter().any(|found| source.label.as_str().starts_with(found)) =>
+        {
+            "found when the run was planned"
+        }
         "run.planned" => "said of the run",
         "dataset.added" => "when it was added",
         "run.sealed" => "when it was sealed",
